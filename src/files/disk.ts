@@ -1,0 +1,184 @@
+/** The real disk behind the port, over node:fs. Knows nothing above a file. */
+import * as fs from 'node:fs';
+import * as fsp from 'node:fs/promises';
+import { errnoOf, FirnError } from '../errors.js';
+import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
+
+const TEXT_LIMIT = 64 * 1024 * 1024;
+
+function kindOf(entry: { isFile(): boolean; isDirectory(): boolean }): FileStat['kind'] {
+  return entry.isFile() ? 'file' : entry.isDirectory() ? 'directory' : 'other';
+}
+
+function toStat(stat: fs.BigIntStats): FileStat {
+  return {
+    kind: kindOf(stat),
+    size: Number(stat.size),
+    mtimeNs: stat.mtimeNs,
+    ctimeNs: stat.ctimeNs,
+    ino: stat.ino,
+  };
+}
+
+function isAbsent(error: unknown): boolean {
+  const code = errnoOf(error);
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+class DiskReadHandle implements ReadHandle {
+  constructor(
+    readonly path: string,
+    readonly size: number,
+    private readonly handle: fsp.FileHandle,
+  ) {}
+
+  async read(into: Uint8Array, position: number): Promise<number> {
+    let filled = 0;
+    while (filled < into.byteLength) {
+      const { bytesRead } = await this.handle.read(into, filled, into.byteLength - filled, position + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return filled;
+  }
+
+  async stat(): Promise<FileStat> {
+    return toStat(await this.handle.stat({ bigint: true }));
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+}
+
+class DiskWriteHandle implements WriteHandle {
+  constructor(
+    readonly path: string,
+    private readonly handle: fsp.FileHandle,
+    private end: number,
+  ) {}
+
+  async write(data: Uint8Array, position?: number): Promise<void> {
+    const start = position ?? this.end;
+    let written = 0;
+    while (written < data.byteLength) {
+      const { bytesWritten } = await this.handle.write(
+        data,
+        written,
+        data.byteLength - written,
+        start + written,
+      );
+      written += bytesWritten;
+    }
+    if (position === undefined) this.end = start + written;
+  }
+
+  sync(): Promise<void> {
+    return this.handle.sync();
+  }
+
+  close(): Promise<void> {
+    return this.handle.close();
+  }
+}
+
+/** The disk of this machine. */
+export const disk: Port = {
+  stat(path) {
+    try {
+      const stat = fs.statSync(path, { bigint: true, throwIfNoEntry: false });
+      return stat === undefined ? undefined : toStat(stat);
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
+  list(path) {
+    let entries: fs.Dirent[];
+    try {
+      entries = fs.readdirSync(path, { withFileTypes: true });
+    } catch (error) {
+      if (isAbsent(error)) return [];
+      throw error;
+    }
+    return entries
+      .map(
+        (entry): DirectoryEntry => ({
+          name: entry.name,
+          kind: entry.isSymbolicLink() ? 'link' : kindOf(entry),
+        }),
+      )
+      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  },
+
+  readText(path, limit = TEXT_LIMIT) {
+    let handle: number;
+    try {
+      handle = fs.openSync(path, 'r');
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+    try {
+      const { size } = fs.fstatSync(handle);
+      if (size > limit) {
+        throw new FirnError('input', `is ${size} bytes, more than the ${limit} that are read as text here`, {
+          path,
+        });
+      }
+      return fs.readFileSync(handle, 'utf8');
+    } finally {
+      fs.closeSync(handle);
+    }
+  },
+
+  async open(path) {
+    const handle = await fsp.open(path, 'r');
+    try {
+      const { size } = await handle.stat();
+      return new DiskReadHandle(path, size, handle);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  },
+
+  async create(path) {
+    return new DiskWriteHandle(path, await fsp.open(path, 'wx'), 0);
+  },
+
+  async append(path) {
+    // Not O_APPEND: positions are given, and only one process holds the project's lock.
+    const handle = await fsp.open(path, fs.constants.O_RDWR | fs.constants.O_CREAT);
+    return new DiskWriteHandle(path, handle, (await handle.stat()).size);
+  },
+
+  async makeDirectory(path) {
+    await fsp.mkdir(path, { recursive: true });
+  },
+
+  rename: (from, to) => fsp.rename(from, to),
+  unlink: (path) => fsp.unlink(path),
+  removeDirectory: (path) => fsp.rmdir(path),
+
+  async syncDirectory(path) {
+    // Windows cannot open a directory; there the rename itself is what the file system promises.
+    if (process.platform === 'win32') return;
+    const handle = await fsp.open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
+
+  async copy(from, to, reflinkOnly = false) {
+    const { COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE } = fs.constants;
+    await fsp.copyFile(from, to, COPYFILE_EXCL | (reflinkOnly ? COPYFILE_FICLONE_FORCE : COPYFILE_FICLONE));
+  },
+
+  async setTimes(path, mtimeMs) {
+    await fsp.utimes(path, mtimeMs / 1000, mtimeMs / 1000);
+  },
+};

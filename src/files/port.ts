@@ -1,0 +1,71 @@
+/**
+ * The file-system port: everything firn reads or changes on disk goes through these two interfaces, so that a
+ * test can fail or kill any operation and a plan can be made over a disk that does not exist.
+ * Knows no project, no array and no step. Paths are absolute, or relative to the working directory.
+ */
+
+export interface FileStat {
+  kind: 'file' | 'directory' | 'other';
+  /** bytes */
+  size: number;
+  /** nanoseconds since 1970 */
+  mtimeNs: bigint;
+  ctimeNs: bigint;
+  ino: bigint;
+}
+
+export interface DirectoryEntry {
+  name: string;
+  kind: 'file' | 'directory' | 'link' | 'other';
+}
+
+export interface ReadHandle {
+  readonly path: string;
+  /** bytes, when opened */
+  readonly size: number;
+  /** Fills `into` from `position`; fewer bytes come back only at the end of the file. */
+  read(into: Uint8Array, position: number): Promise<number>;
+  /** The stat of the open file, whatever its name points at by now. */
+  stat(): Promise<FileStat>;
+  close(): Promise<void>;
+}
+
+export interface WriteHandle {
+  readonly path: string;
+  /** Writes all of `data`, at `position` or after the last sequential write. */
+  write(data: Uint8Array, position?: number): Promise<void>;
+  /** fsync. Never repeated on the same handle after it failed. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Reading. The calls that planning makes thousands of times are synchronous: they are cheaper so. */
+export interface ReadPort {
+  /** Follows links; undefined when nothing is there. */
+  stat(path: string): FileStat | undefined;
+  /** The entries by name in code-unit order; empty when there is no such directory. */
+  list(path: string): DirectoryEntry[];
+  /** UTF-8, refused beyond `limit` bytes (64 MiB unless told). Undefined when there is no such file. */
+  readText(path: string, limit?: number): string | undefined;
+  open(path: string): Promise<ReadHandle>;
+}
+
+export interface WritePort {
+  /** A new file, open for writing; EEXIST when the name is taken. */
+  create(path: string): Promise<WriteHandle>;
+  /** An existing file, open for appending; made when missing. */
+  append(path: string): Promise<WriteHandle>;
+  /** With its parents; fine when it is there. */
+  makeDirectory(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  unlink(path: string): Promise<void>;
+  /** An empty directory. */
+  removeDirectory(path: string): Promise<void>;
+  /** fsync of a directory, so that names made or removed in it survive a power cut. */
+  syncDirectory(path: string): Promise<void>;
+  /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
+  copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
+  setTimes(path: string, mtimeMs: number): Promise<void>;
+}
+
+export interface Port extends ReadPort, WritePort {}

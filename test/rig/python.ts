@@ -1,0 +1,33 @@
+/** Other people's software as the judge: numpy and FAISS in Debian's Python. */
+import { spawnSync } from 'node:child_process';
+
+const PYTHON = process.env.FIRN_TEST_PYTHON ?? '/usr/bin/python3';
+
+/** Why this machine cannot run Python with these modules, or undefined when it can. */
+export function pythonLacks(...modules: string[]): string | undefined {
+  const probe = spawnSync(PYTHON, ['-c', modules.map((name) => `import ${name}`).join('\n')], {
+    encoding: 'utf8',
+  });
+  if (probe.error !== undefined) return `${PYTHON} cannot be run: ${probe.error.message}`;
+  return probe.status === 0 ? undefined : `${PYTHON} lacks ${modules.join(' or ')}`;
+}
+
+/** Runs a Python script with arguments; its standard output. Throws with its error output when it fails. */
+export function python(script: string, ...args: string[]): string {
+  const result = spawnSync(PYTHON, ['-c', script, ...args], { encoding: 'utf8', maxBuffer: 1 << 28 });
+  if (result.status !== 0) throw new Error(`python failed (${result.status}): ${result.stderr}`);
+  return result.stdout;
+}
+
+type Suite = { (name: string, run: () => unknown): void; skip(name?: string, run?: () => unknown): void };
+
+/** Registers a test that needs Python modules; where they are missing it is skipped and says so. */
+export function oracleTest(suite: Suite, modules: string[], name: string, run: () => unknown): void {
+  const lacks = pythonLacks(...modules);
+  if (lacks === undefined) {
+    suite(name, run);
+  } else {
+    console.log(`SKIPPED ${name}: ${lacks}`);
+    suite.skip(name, run);
+  }
+}
