@@ -8,12 +8,22 @@ export type Dtype = 'f2' | 'f4' | 'f8';
 
 export const BYTES_OF: Record<Dtype, number> = { f2: 2, f4: 4, f8: 8 };
 
+/** What an array is, apart from its values: N x D of one dtype. */
+export interface ArrayShape {
+  readonly dtype: Dtype;
+  /** N */
+  readonly rows: number;
+  /** D, at least 1 */
+  readonly dims: number;
+}
+
 export interface BlockOptions {
   /** First row (0), and one past the last (all). */
   from?: number;
   to?: number;
-  /** Rough size of a block in bytes (4 MiB). */
+  /** Rough size of a block in bytes (4 MiB); a block holds at least one row. */
   blockBytes?: number;
+  /** Stops between blocks with the signal's reason. */
   signal?: AbortSignal;
 }
 
@@ -21,18 +31,32 @@ export interface RowBlock {
   /** Index of the block's first row. */
   start: number;
   rows: number;
-  /** `rows * dims` little-endian values in C order. Only valid until the next block is asked for. */
+  /**
+   * `rows * dims` little-endian values in C order, at the start of their own ArrayBuffer (so that a typed array
+   * can view them). Only valid until the next block is asked for.
+   */
   bytes: Uint8Array;
 }
 
 /** An open N x D array. Memory does not grow with N. */
-export interface ArrayReader {
+export interface ArrayReader extends ArrayShape {
   readonly path: string;
-  readonly dtype: Dtype;
-  /** N */
-  readonly rows: number;
-  /** D */
-  readonly dims: number;
+  /** The rows in order. A FirnError of kind `input` when the file does not hold what it promised. */
   blocks(options?: BlockOptions): AsyncIterable<RowBlock>;
   close(): Promise<void>;
+}
+
+/** A new array file being written. After a failure the caller calls `abort`; nothing is left then. */
+export interface ArrayWriter {
+  /** Whole rows as little-endian values in C order; the bytes may be reused once it resolves. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Checks or fills in N, fsyncs and closes. `bytes` is the size of the file. */
+  finish(): Promise<{ rows: number; bytes: number }>;
+  /** Closes and deletes the file; does nothing after `finish` succeeded. */
+  abort(): Promise<void>;
+}
+
+/** Bytes of one row. */
+export function rowBytes(shape: ArrayShape): number {
+  return shape.dims * BYTES_OF[shape.dtype];
 }

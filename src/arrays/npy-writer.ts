@@ -1,0 +1,45 @@
+/** Writes an npy file row block by row block, byte for byte what np.save makes of the same array. */
+import type { WritePort } from '../files/port.js';
+import { formatNpyHeader } from './npy-header.js';
+import { OutputFile } from './output-file.js';
+import { RowCount } from './row-count.js';
+import type { ArrayWriter, Dtype } from './types.js';
+
+export interface NpyOptions {
+  dtype: Dtype;
+  /** D */
+  dims: number;
+  /** N, when it is known; `finish` then checks it. */
+  rows?: number;
+}
+
+/**
+ * Creates the npy file `path`, which must not exist. Without `rows` the header stays blank until `finish` knows N,
+ * so that a half-written file is no npy file.
+ */
+export async function createNpy(port: WritePort, path: string, options: NpyOptions): Promise<ArrayWriter> {
+  const { dtype, dims, rows } = options;
+  const shape = { dtype, dims, rows: rows ?? 0 };
+  const count = new RowCount(path, shape, rows);
+  const header = formatNpyHeader(shape);
+  const file = await OutputFile.create(port, path);
+  try {
+    await file.write(rows === undefined ? new Uint8Array(header.length) : header);
+  } catch (error) {
+    await file.abort();
+    throw error;
+  }
+  return {
+    async write(bytes) {
+      count.add(bytes.length);
+      await file.write(bytes);
+    },
+    async finish() {
+      count.check();
+      if (rows === undefined) await file.write(formatNpyHeader({ ...shape, rows: count.rows }), 0);
+      await file.finish();
+      return { rows: count.rows, bytes: file.bytes };
+    },
+    abort: () => file.abort(),
+  };
+}

@@ -1,0 +1,77 @@
+/** A new file that either becomes complete and durable or goes away again. Knows no format. */
+import { errnoOf, FirnError, messageOf } from '../errors.js';
+import type { WriteHandle, WritePort } from '../files/port.js';
+
+export class OutputFile {
+  private state: 'open' | 'closed' | 'finished' = 'open';
+  /** Bytes written one after the other. */
+  bytes = 0;
+
+  private constructor(
+    private readonly port: WritePort,
+    readonly path: string,
+    private readonly handle: WriteHandle,
+  ) {}
+
+  /** Creates `path`, which must not exist. */
+  static async create(port: WritePort, path: string): Promise<OutputFile> {
+    try {
+      return new OutputFile(port, path, await port.create(path));
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw failure(error, path, 0);
+      throw new FirnError('conflict', 'already exists', {
+        path,
+        advice: 'move it away, then try again',
+        cause: error,
+      });
+    }
+  }
+
+  /** Appends, or with `position` writes over what is there. */
+  async write(data: Uint8Array, position?: number): Promise<void> {
+    try {
+      await this.handle.write(data, position);
+    } catch (error) {
+      throw failure(error, this.path, this.bytes + data.length);
+    }
+    if (position === undefined) this.bytes += data.length;
+  }
+
+  /** fsync and close. */
+  async finish(): Promise<void> {
+    try {
+      await this.handle.sync();
+      this.state = 'closed';
+      await this.handle.close();
+    } catch (error) {
+      throw failure(error, this.path, this.bytes);
+    }
+    this.state = 'finished';
+  }
+
+  /** Closes and deletes, unless it was finished. */
+  async abort(): Promise<void> {
+    if (this.state === 'finished') return;
+    // What made the caller give up is the error to show, not a second one from closing.
+    if (this.state === 'open') await this.handle.close().catch(() => {});
+    this.state = 'finished';
+    try {
+      await this.port.unlink(this.path);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+  }
+}
+
+function failure(error: unknown, path: string, needed: number): unknown {
+  const code = errnoOf(error);
+  if (code === undefined || error instanceof FirnError) return error;
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') {
+    return new FirnError('failed', `cannot be written: ${messageOf(error)}`, { path, cause: error });
+  }
+  return new FirnError('failed', `the disk is full (${code}): at least ${needed} bytes are needed`, {
+    path,
+    advice: 'free space on this disk, then try again',
+    cause: error,
+  });
+}

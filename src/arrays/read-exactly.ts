@@ -1,0 +1,17 @@
+/** Reads a known number of bytes, and says so when they are not there. Knows no format. */
+import { FirnError } from '../errors.js';
+import type { ReadHandle } from '../files/port.js';
+
+/** Fills `into` from `position`; a FirnError when the file ends before, as when another program truncates it. */
+export async function readExactly(handle: ReadHandle, into: Uint8Array, position: number): Promise<void> {
+  const read = await handle.read(into, position);
+  if (read === into.byteLength) return;
+  throw new FirnError(
+    'input',
+    `ended at byte ${position + read}, before byte ${position + into.byteLength}`,
+    {
+      path: handle.path,
+      advice: 'it became shorter while it was read: wait until nothing writes it, then try again',
+    },
+  );
+}

@@ -1,0 +1,140 @@
+/**
+ * Digests of inputs and outputs, remembered by what `stat` says. A remembered digest is believed only while size,
+ * mtime, ctime and inode of every file behind it agree, and only if the files were older than the remembering: a file
+ * written in the same tick could change again without its stat showing it. Knows no step.
+ */
+import { join } from 'node:path';
+import type { Port } from '../files/port.js';
+import { LogWriter, readLog, rewriteLog } from './log-file.js';
+import type { Digest, Digester, Json } from './types.js';
+
+/** Kernels stamp files with a clock that lags by up to a tick; some file systems keep whole seconds only. */
+const TICK_NS = 20_000_000n;
+const SECOND_NS = 1_000_000_000n;
+
+interface Remembered {
+  id: string;
+  signature: string;
+  /** When hashing began, in ns since 1970. */
+  at: string;
+  digest: Digest;
+}
+
+export interface DigestRequest {
+  kind: string;
+  path: string;
+}
+
+/** Digests by kind and project path. `save` may be off: a dry run remembers nothing. */
+export class Digests {
+  private readonly remembered = new Map<string, Remembered>();
+  private readonly pending = new Map<string, Promise<Digest | undefined>>();
+  private readonly log: LogWriter | undefined;
+  private lines = 0;
+
+  constructor(
+    private readonly port: Port,
+    private readonly root: string,
+    private readonly digesters: ReadonlyMap<string, Digester>,
+    private readonly file: string,
+    private readonly options: {
+      save: boolean;
+      now: () => number;
+      signal?: AbortSignal;
+      onBytes?: (path: string, bytes: number) => void;
+    },
+  ) {
+    const { entries } = readLog(port, file);
+    for (const entry of entries as unknown as Remembered[]) {
+      if (typeof entry?.id === 'string' && typeof entry.signature === 'string') this.remembered.set(entry.id, entry);
+    }
+    this.lines = entries.length;
+    this.log = options.save ? new LogWriter(port, file) : undefined;
+  }
+
+  /** The stat of every file behind an input, as one string; '' when none of them exists. */
+  signature(request: DigestRequest): string {
+    const parts: string[] = [];
+    for (const file of this.digester(request.kind).files(request.path)) {
+      const stat = this.port.stat(join(this.root, file));
+      if (stat === undefined) continue;
+      parts.push(`${file}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`);
+    }
+    return parts.join('\n');
+  }
+
+  /** The digest of what is on disk now, from memory where that is safe. Undefined when nothing is there. */
+  async get(request: DigestRequest): Promise<Digest | undefined> {
+    const id = `${request.kind}:${request.path}`;
+    const known = this.remembered.get(id);
+    if (known !== undefined) {
+      const signature = this.signature(request);
+      if (signature === known.signature && safeTime(signature) <= BigInt(known.at)) return known.digest;
+    }
+    // Two steps may ask for one input at once; the content is read once.
+    const running = this.pending.get(id);
+    if (running !== undefined) return running;
+    const work = this.compute(id, request).finally(() => this.pending.delete(id));
+    this.pending.set(id, work);
+    return work;
+  }
+
+  private async compute(id: string, request: DigestRequest): Promise<Digest | undefined> {
+    const at = BigInt(this.options.now()) * 1_000_000n;
+    const signature = this.signature(request);
+    if (signature === '') return undefined;
+    const digest = await this.digester(request.kind).digest(request.path, {
+      port: this.port,
+      signal: this.options.signal,
+      onBytes: (bytes) => this.options.onBytes?.(request.path, bytes),
+    });
+    // Changed while it was read: what was read may be a mixture, so it is told but not remembered.
+    if (digest !== undefined && this.signature(request) === signature) await this.remember(id, signature, at, digest);
+    return digest;
+  }
+
+  /**
+   * Takes over the digest of an output that was just given its name. The bytes were hashed under a name nobody else
+   * knew and the rename set a new ctime, so the tick that makes other files suspect does not matter here.
+   */
+  async adopt(request: DigestRequest, digest: Digest): Promise<void> {
+    const signature = this.signature(request);
+    if (signature === '') return;
+    await this.remember(`${request.kind}:${request.path}`, signature, safeTime(signature), digest);
+  }
+
+  private async remember(id: string, signature: string, at: bigint, digest: Digest): Promise<void> {
+    const entry: Remembered = { id, signature, at: at.toString(), digest };
+    this.remembered.set(id, entry);
+    this.lines += 1;
+    await this.log?.append(entry);
+  }
+
+  /** Closes the log, rewriting it when most of its lines are outdated. */
+  async close(): Promise<void> {
+    await this.log?.close();
+    if (this.log !== undefined && this.lines > 2 * this.remembered.size + 1000) {
+      await rewriteLog(this.port, this.file, [...this.remembered.values()] as unknown as Json[]);
+    }
+  }
+
+  private digester(kind: string): Digester {
+    const digester = this.digesters.get(kind);
+    if (digester === undefined) throw new Error(`no digester for inputs of kind ${kind}`);
+    return digester;
+  }
+}
+
+/** The earliest time at which a hash of these files could not have missed a change within one tick. */
+function safeTime(signature: string): bigint {
+  let safe = 0n;
+  for (const part of signature.split('\n')) {
+    const fields = part.split('|');
+    const [mtime, ctime] = fields.slice(-3).map(BigInt);
+    for (const time of [mtime, ctime]) {
+      const after = time + (time % SECOND_NS === 0n ? 2n * SECOND_NS : TICK_NS);
+      if (after > safe) safe = after;
+    }
+  }
+  return safe;
+}

@@ -1,0 +1,234 @@
+/**
+ * Doing one step: stage, run or restore, check, commit, and only then remove what the step may remove.
+ * Every way a step can end well passes through `finishStep`. Knows no other step.
+ */
+import { dirname, join } from 'node:path';
+import { FirnError } from '../errors.js';
+import type { Port } from '../files/port.js';
+import { commit } from './commit.js';
+import type { Decision } from './decide.js';
+import { outputDigest } from './decide.js';
+import type { Digests } from './digests.js';
+import type { Listener } from './events.js';
+import type { Records } from './records.js';
+import { Stage } from './stage.js';
+import { fileDigest, type Store } from './store.js';
+import {
+  type Digester,
+  inputId,
+  type Json,
+  nameOf,
+  type Output,
+  type RecordedOutput,
+  type RunContext,
+  type RunResult,
+  type Step,
+  type StepRecord,
+} from './types.js';
+
+export interface ExecuteContext {
+  port: Port;
+  root: string;
+  journalDirectory: string;
+  digesters: ReadonlyMap<string, Digester>;
+  digests: Digests;
+  records: Records;
+  store: Store;
+  force: boolean;
+  signal: AbortSignal;
+  emit: Listener;
+}
+
+type Work = Exclude<Decision, { action: 'fresh' }>;
+
+export interface Executed {
+  status: 'ran' | 'restored';
+  stats: { [name: string]: Json } | undefined;
+}
+
+/** Throws what went wrong; then every final name is as it was. */
+export async function executeStep(step: Step, decision: Work, context: ExecuteContext): Promise<Executed> {
+  const stage = new Stage(context.port, context.root, step);
+  const run = runContext(step, decision, stage, context);
+  if (decision.action === 'cleanup') {
+    await removeReplaced(step, run, context);
+    return { status: 'ran', stats: decision.record.stats };
+  }
+  const began = performance.now();
+  const unproven = unprovenOutputs(step, context);
+  await stage.open();
+  try {
+    const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
+    let result: RunResult = {};
+    if (restored) {
+      if (decision.record.stats !== undefined) result = { stats: decision.record.stats };
+    } else {
+      result = await step.rule.run(step, run);
+    }
+    context.signal.throwIfAborted();
+    const outputs = result.keep
+      ? await keptOutputs(step, context)
+      : await stagedOutputs(step, stage, context);
+    await compareUnproven(unproven, outputs, context);
+    await checkInputs(step, decision, context);
+    const record: StepRecord = {
+      step: step.id,
+      key: decision.key,
+      manifest: decision.manifest,
+      outputs,
+      ...(decision.memory === undefined ? {} : { state: decision.memory.state }),
+      ...(result.stats === undefined ? {} : { stats: result.stats }),
+      seconds: round((performance.now() - began) / 1000),
+    };
+    await finishStep(record, result.keep ? undefined : stage, context);
+    await removeReplaced(step, run, context);
+    return { status: restored ? 'restored' : 'ran', stats: result.stats };
+  } finally {
+    await stage.close();
+  }
+}
+
+function round(seconds: number): number {
+  return Math.round(seconds * 1000) / 1000;
+}
+
+function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteContext): RunContext {
+  return {
+    port: context.port,
+    root: context.root,
+    resolve: (path) => join(context.root, path),
+    stage: (output) => join(context.root, stage.pathOf(output)),
+    digests: decision.digests,
+    state: decision.memory?.state,
+    signal: context.signal,
+    progress: (done, total, unit) => context.emit({ type: 'progress', step: step.id, done, total, unit }),
+    warn: (message) => context.emit({ type: 'warning', step: step.id, message }),
+    log: (line) => context.emit({ type: 'log', step: step.id, line }),
+  };
+}
+
+/** Existing outputs that no record and no mark in the file shows to be firn's. Throws for those that are surely not. */
+function unprovenOutputs(step: Step, context: ExecuteContext): Output[] {
+  if (context.force) return [];
+  return step.outputs.filter((output) => {
+    if (context.port.stat(join(context.root, output.path)) === undefined) return false;
+    if (context.records.forOutput(output.path) !== undefined) return false;
+    const ours = step.rule.recognises?.(step, output, context);
+    if (ours === false) throw foreignOutput(step, output);
+    return ours === undefined;
+  });
+}
+
+function foreignOutput(step: Step, output: Output): FirnError {
+  return new FirnError('conflict', `is there already and was not written by firn; ${step.id} would overwrite it`, {
+    path: output.path,
+    advice: 'Move it away, or build with --force to overwrite it; `firn adopt` takes over an existing reference.',
+  });
+}
+
+/** An unproven output may be replaced by the same bytes only: then it was firn's, and the record was lost. */
+async function compareUnproven(
+  unproven: readonly Output[],
+  outputs: readonly RecordedOutput[],
+  context: ExecuteContext,
+): Promise<void> {
+  for (const output of unproven) {
+    const made = outputs.find((other) => other.path === output.path);
+    const found = await fileDigest(context.port, join(context.root, output.path), { signal: context.signal });
+    if (made !== undefined && found !== (made.stored ?? made.digest)) {
+      throw new FirnError('conflict', 'is there already, differs from what the step made, and no record says firn wrote it', {
+        path: output.path,
+        advice: 'Move it away, or build with --force to overwrite it.',
+      });
+    }
+  }
+}
+
+async function restore(step: Step, record: StepRecord, stage: Stage, context: ExecuteContext): Promise<boolean> {
+  for (const output of step.outputs) {
+    const recorded = record.outputs.find((other) => other.path === output.path);
+    if (recorded === undefined) return false;
+    const staged = join(context.root, stage.pathOf(output));
+    if (!(await context.store.restore(recorded.stored ?? recorded.digest, staged))) {
+      for (const done of step.outputs) {
+        const path = join(context.root, stage.pathOf(done));
+        if (context.port.stat(path) !== undefined) await context.port.unlink(path);
+      }
+      return false;
+    }
+  }
+  return true;
+}
+
+async function stagedOutputs(step: Step, stage: Stage, context: ExecuteContext): Promise<RecordedOutput[]> {
+  const outputs: RecordedOutput[] = [];
+  for (const output of step.outputs) {
+    const staged = stage.pathOf(output);
+    if (context.port.stat(join(context.root, staged))?.kind !== 'file') {
+      throw new FirnError('failed', `${step.id} ended without writing ${output.path}`, {
+        advice: `It has to write the file it is given as its output: ${staged}`,
+      });
+    }
+    const bytes = await fileDigest(context.port, join(context.root, staged), { signal: context.signal });
+    if (output.kind === 'file') {
+      outputs.push({ ...output, digest: bytes });
+      continue;
+    }
+    const content = await context.digesters.get(output.kind)?.digest(dirname(staged), {
+      port: context.port,
+      signal: context.signal,
+      onBytes: () => undefined,
+    });
+    if (content === undefined) throw new FirnError('failed', `${step.id} wrote no ${output.kind} at ${output.path}`);
+    outputs.push({ ...output, digest: content.digest, stored: bytes });
+  }
+  return outputs;
+}
+
+async function keptOutputs(step: Step, context: ExecuteContext): Promise<RecordedOutput[]> {
+  const outputs: RecordedOutput[] = [];
+  for (const output of step.outputs) {
+    const found = await outputDigest(output, context.digests);
+    if (found === undefined) throw new FirnError('failed', `${step.id} kept ${output.path}, which is not there`);
+    outputs.push({ ...output, digest: found.digest });
+  }
+  return outputs;
+}
+
+/** An input that changed since it was digested must not be recorded as what was built. */
+async function checkInputs(step: Step, decision: Work, context: ExecuteContext): Promise<void> {
+  for (const input of step.inputs) {
+    const now = await context.digests.get(input);
+    if (now?.digest !== decision.digests.get(inputId(input))?.digest) {
+      throw new FirnError('failed', `${nameOf(input)} changed while ${step.id} read it`, {
+        path: input.path,
+        advice: 'Nothing was written. Build again when it is complete.',
+      });
+    }
+  }
+}
+
+/** The one place where a step becomes done: final names, record, remembered digests, stored copies. */
+async function finishStep(
+  record: StepRecord,
+  stage: Stage | undefined,
+  context: ExecuteContext,
+): Promise<void> {
+  await commit(context, stage?.moves ?? [], record);
+  if (stage === undefined) return;
+  for (const output of record.outputs) {
+    if (output.kind === 'file') await context.digests.adopt(output, { digest: output.digest });
+    await context.store.keep(join(context.root, output.path), output.stored ?? output.digest);
+  }
+}
+
+async function removeReplaced(step: Step, run: RunContext, context: ExecuteContext): Promise<void> {
+  for (const path of step.removes ?? []) {
+    const absolute = join(context.root, path);
+    if (context.port.stat(absolute) === undefined) continue;
+    if (step.rule.mayRemove === undefined) throw new Error(`${step.rule.name} removes files but proves nothing`);
+    await step.rule.mayRemove(step, path, run);
+    await context.port.unlink(absolute);
+    await context.port.syncDirectory(dirname(absolute));
+  }
+}

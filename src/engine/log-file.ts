@@ -1,0 +1,80 @@
+/**
+ * An append-only file of JSON lines, each led by a checksum. A line that was cut or altered is passed over, so a crash
+ * costs the last line and never the file. Knows nothing of what the lines mean.
+ */
+import { createHash } from 'node:crypto';
+import { dirname } from 'node:path';
+import { writeFileAtomic } from '../files/write-file.js';
+import type { Port, WriteHandle } from '../files/port.js';
+import type { Json } from './types.js';
+
+const LIMIT = 512 * 1024 * 1024;
+
+function checksum(text: string): string {
+  return createHash('sha1').update(text).digest('hex').slice(0, 12);
+}
+
+function encode(value: unknown): string {
+  const text = JSON.stringify(value);
+  return `${checksum(text)} ${text}\n`;
+}
+
+export interface LogContent {
+  entries: Json[];
+  /** Lines that could not be read. */
+  lost: number;
+}
+
+/** What is readable of the log at `path`; nothing when there is no such file. */
+export function readLog(port: Port, path: string): LogContent {
+  const text = port.readText(path, LIMIT);
+  const entries: Json[] = [];
+  let lost = 0;
+  for (const line of text?.split('\n') ?? []) {
+    if (line === '') continue;
+    const body = line.slice(13);
+    if (line[12] !== ' ' || checksum(body) !== line.slice(0, 12)) {
+      lost += 1;
+      continue;
+    }
+    entries.push(JSON.parse(body) as Json);
+  }
+  return { entries, lost };
+}
+
+/** Appends to a log; opened at the first line written. */
+export class LogWriter {
+  private handle: WriteHandle | undefined;
+  /** Lines are written one after the other, whoever calls. */
+  private last: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly port: Port,
+    private readonly path: string,
+  ) {}
+
+  append(value: unknown): Promise<void> {
+    this.last = this.last.then(async () => {
+      if (this.handle === undefined) {
+        await this.port.makeDirectory(dirname(this.path));
+        this.handle = await this.port.append(this.path);
+        // A line that a crash cut short must not swallow the next one.
+        await this.handle.write(Buffer.from('\n'));
+      }
+      await this.handle.write(Buffer.from(encode(value)));
+    });
+    return this.last;
+  }
+
+  async close(): Promise<void> {
+    await this.last;
+    await this.handle?.close();
+    this.handle = undefined;
+  }
+}
+
+/** Replaces the log as a whole. */
+export async function rewriteLog(port: Port, path: string, values: readonly unknown[]): Promise<void> {
+  await port.makeDirectory(dirname(path));
+  await writeFileAtomic(port, path, values.map(encode).join(''));
+}

@@ -1,0 +1,111 @@
+/**
+ * The records of finished steps: the latest of each, and earlier ones by key so that going back is a restore.
+ * A hint and never the truth: every record is checked against the outputs before it is believed.
+ */
+import { FirnError } from '../errors.js';
+import type { Port } from '../files/port.js';
+import { LogWriter, readLog, rewriteLog } from './log-file.js';
+import type { Json, StepRecord } from './types.js';
+
+/** Raise when a record's meaning changes. Older logs are dropped (a rebuild), newer ones are refused. */
+const FORMAT = 1;
+/** Earlier records kept for each step. */
+const HISTORY = 20;
+
+export class Records {
+  private readonly latest = new Map<string, StepRecord>();
+  private readonly byKey = new Map<string, StepRecord>();
+  private readonly writtenBy = new Map<string, StepRecord>();
+  private readonly history = new Map<string, StepRecord[]>();
+  private readonly log: LogWriter;
+  private lines = 0;
+  private outdated = false;
+
+  constructor(
+    private readonly port: Port,
+    private readonly file: string,
+  ) {
+    this.log = new LogWriter(port, file);
+    const { entries } = readLog(port, file);
+    this.lines = entries.length;
+    const head = entries[0] as { firn?: string; format?: number } | undefined;
+    if (head?.format !== undefined && head.format > FORMAT) {
+      throw new FirnError('conflict', `was written by a newer firn (format ${head.format}, this one knows ${FORMAT})`, {
+        path: file,
+        advice: 'Use that firn, or delete the cache folder: everything is checked and built again.',
+      });
+    }
+    if (head !== undefined && head.format !== FORMAT) {
+      this.outdated = true;
+      return;
+    }
+    for (const entry of entries.slice(1)) this.take(entry as unknown as StepRecord);
+  }
+
+  private take(record: StepRecord): void {
+    if (typeof record?.step !== 'string' || typeof record.key !== 'string' || !Array.isArray(record.outputs)) return;
+    this.latest.set(record.step, record);
+    this.byKey.set(record.key, record);
+    for (const output of record.outputs) this.writtenBy.set(output.path, record);
+    const history = this.history.get(record.step)?.filter((old) => old.key !== record.key) ?? [];
+    history.push(record);
+    for (const dropped of history.splice(0, Math.max(0, history.length - HISTORY))) this.byKey.delete(dropped.key);
+    this.history.set(record.step, history);
+  }
+
+  /** The record of a step's last build. */
+  of(step: string): StepRecord | undefined {
+    return this.latest.get(step);
+  }
+
+  /** A build, of whatever age, that had this key. */
+  withKey(key: string): StepRecord | undefined {
+    return this.byKey.get(key);
+  }
+
+  /** The record that names this output, of whatever step. */
+  forOutput(path: string): StepRecord | undefined {
+    return this.writtenBy.get(path);
+  }
+
+  all(): StepRecord[] {
+    return [...this.latest.values()];
+  }
+
+  async add(record: StepRecord): Promise<void> {
+    if (this.lines === 0 || this.outdated) {
+      await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
+      this.lines = 1;
+      this.outdated = false;
+    }
+    this.take(record);
+    this.lines += 1;
+    await this.log.append(record);
+  }
+
+  /** Forgets steps by id, as when their outputs were cleaned away. */
+  async forget(steps: ReadonlySet<string>): Promise<void> {
+    for (const step of steps) {
+      for (const record of this.history.get(step) ?? []) {
+        this.byKey.delete(record.key);
+        for (const output of record.outputs) this.writtenBy.delete(output.path);
+      }
+      this.history.delete(step);
+      this.latest.delete(step);
+    }
+    await this.compact();
+  }
+
+  async close(): Promise<void> {
+    await this.log.close();
+    const kept = [...this.history.values()].reduce((sum, records) => sum + records.length, 0);
+    if (this.lines > 2 * kept + 1000) await this.compact();
+  }
+
+  private async compact(): Promise<void> {
+    await this.log.close();
+    const records = [...this.history.values()].flat();
+    await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }, ...(records as unknown as Json[])]);
+    this.lines = records.length + 1;
+  }
+}

@@ -1,0 +1,77 @@
+/**
+ * Where outputs are written before they have their final names: a hidden folder beside each, so that the last move is
+ * a rename in one file system. Knows outputs by path only.
+ */
+import { createHash } from 'node:crypto';
+import { basename, dirname, join } from 'node:path';
+import type { Port } from '../files/port.js';
+import { TEMPORARY_PREFIX } from '../files/temporary.js';
+import type { Output, Step } from './types.js';
+
+export interface Move {
+  /** Both relative to the project. */
+  from: string;
+  to: string;
+}
+
+/** The staging folders of one step. */
+export class Stage {
+  private readonly folder: string;
+  private readonly madeParents: string[] = [];
+
+  constructor(
+    private readonly port: Port,
+    private readonly root: string,
+    private readonly step: Step,
+  ) {
+    this.folder = `${stagePrefix(step)}${process.pid}`;
+  }
+
+  /** Relative to the project. The file keeps its name, for programs that go by the extension. */
+  pathOf(output: Output): string {
+    return `${dirname(output.path)}/${this.folder}/${basename(output.path)}`;
+  }
+
+  get moves(): Move[] {
+    return this.step.outputs.map((output) => ({ from: this.pathOf(output), to: output.path }));
+  }
+
+  /** Makes the folders, after removing what a killed build left in their place. */
+  async open(): Promise<void> {
+    for (const parent of this.parents()) {
+      const absolute = join(this.root, parent);
+      if (this.port.stat(absolute) === undefined) this.madeParents.push(absolute);
+      for (const entry of this.port.list(absolute)) {
+        if (entry.name.startsWith(stagePrefix(this.step))) await removeTree(this.port, join(absolute, entry.name));
+      }
+      await this.port.makeDirectory(join(absolute, this.folder));
+    }
+  }
+
+  /** Removes the folders and whatever is left in them. */
+  async close(): Promise<void> {
+    for (const parent of this.parents()) await removeTree(this.port, join(this.root, parent, this.folder));
+    // A failed first build leaves no empty run folder behind; one that holds something stays.
+    for (const parent of this.madeParents) {
+      if (this.port.list(parent).length === 0) await this.port.removeDirectory(parent).catch(() => undefined);
+    }
+  }
+
+  private parents(): Set<string> {
+    return new Set(this.step.outputs.map((output) => dirname(output.path)));
+  }
+}
+
+function stagePrefix(step: Step): string {
+  return `${TEMPORARY_PREFIX}${createHash('sha256').update(step.id).digest('hex').slice(0, 12)}-`;
+}
+
+/** Removes a folder with all it holds; links are unlinked, never followed. */
+export async function removeTree(port: Port, path: string): Promise<void> {
+  for (const entry of port.list(path)) {
+    const inner = join(path, entry.name);
+    if (entry.kind === 'directory') await removeTree(port, inner);
+    else await port.unlink(inner);
+  }
+  if (port.stat(path) !== undefined) await port.removeDirectory(path);
+}

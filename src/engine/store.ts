@@ -1,0 +1,118 @@
+/**
+ * Stored outputs, by the digest of their bytes, so that going back to an earlier state is a copy and not a computation.
+ * Bounded, the longest unused leave first. A stored file is only believed after its digest was checked.
+ */
+import { createHash } from 'node:crypto';
+import { dirname, join } from 'node:path';
+import { errnoOf } from '../errors.js';
+import type { Port } from '../files/port.js';
+import { temporaryName } from '../files/temporary.js';
+
+/** Files beyond this size are stored only where the file system shares their blocks. */
+const COPY_LIMIT = 64 * 1024 * 1024;
+const BLOCK = 1024 * 1024;
+
+export class Store {
+  constructor(
+    private readonly port: Port,
+    private readonly directory: string,
+    /** bytes in all */
+    private readonly limit: number,
+    private readonly now: () => number,
+  ) {}
+
+  private pathOf(digest: string): string {
+    const hex = digest.replace(/^sha256:/, '');
+    return join(this.directory, hex.slice(0, 2), hex);
+  }
+
+  /** Whether a file of this digest seems to be there; `restore` is what proves it. */
+  has(digest: string): boolean {
+    return this.port.stat(this.pathOf(digest)) !== undefined;
+  }
+
+  /** Stores a copy of a file whose digest is known. A store that cannot take it (too big, full disk) is no failure. */
+  async keep(file: string, digest: string): Promise<void> {
+    const stat = this.port.stat(file);
+    if (stat === undefined || stat.size > this.limit) return;
+    const target = this.pathOf(digest);
+    if (this.port.stat(target) !== undefined) {
+      await this.port.setTimes(target, this.now());
+      return;
+    }
+    await this.port.makeDirectory(dirname(target));
+    const temporary = temporaryName(target);
+    try {
+      await this.port.copy(file, temporary, stat.size > COPY_LIMIT);
+      await this.port.rename(temporary, target);
+    } catch {
+      await this.port.unlink(temporary).catch(() => undefined);
+    }
+  }
+
+  /** Copies a stored file to `to`; false when it is not there or no longer what it was. */
+  async restore(digest: string, to: string): Promise<boolean> {
+    const source = this.pathOf(digest);
+    if (this.port.stat(source) === undefined) return false;
+    try {
+      await this.port.copy(source, to);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return false;
+      throw error;
+    }
+    if ((await fileDigest(this.port, to)) === digest) {
+      await this.port.setTimes(source, this.now());
+      return true;
+    }
+    await this.port.unlink(to);
+    await this.port.unlink(source);
+    return false;
+  }
+
+  /** Removes the longest unused files until the store is within its limit. Bytes freed. */
+  async trim(limit = this.limit): Promise<number> {
+    const files: { path: string; size: number; used: bigint }[] = [];
+    for (const folder of this.port.list(this.directory)) {
+      const parent = join(this.directory, folder.name);
+      for (const entry of this.port.list(parent)) {
+        const path = join(parent, entry.name);
+        const stat = this.port.stat(path);
+        if (stat?.kind === 'file') files.push({ path, size: stat.size, used: stat.mtimeNs });
+      }
+    }
+    let total = files.reduce((sum, file) => sum + file.size, 0);
+    let freed = 0;
+    files.sort((a, b) => (a.used < b.used ? -1 : a.used > b.used ? 1 : 0));
+    for (const file of files) {
+      if (total <= limit) break;
+      await this.port.unlink(file.path);
+      total -= file.size;
+      freed += file.size;
+    }
+    return freed;
+  }
+}
+
+/** `sha256:<hex>` of a file's bytes. */
+export async function fileDigest(
+  port: Port | Pick<Port, 'open'>,
+  path: string,
+  options: { signal?: AbortSignal | undefined; onBytes?: (bytes: number) => void } = {},
+): Promise<string> {
+  const handle = await port.open(path);
+  try {
+    const hash = createHash('sha256');
+    const block = Buffer.allocUnsafe(BLOCK);
+    for (let position = 0; ; ) {
+      options.signal?.throwIfAborted();
+      const read = await handle.read(block, position);
+      hash.update(block.subarray(0, read));
+      position += read;
+      options.onBytes?.(read);
+      if (read < block.byteLength) break;
+    }
+    return `sha256:${hash.digest('hex')}`;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,226 @@
+/**
+ * The words the engine works with: steps, their inputs and outputs, what a finished one leaves behind, and why one
+ * runs. Knows no array, no reference and no rule by name. All paths in a step are relative to the project, with `/`.
+ */
+import type { Port, ReadPort } from '../files/port.js';
+
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** Something a step reads. `kind` picks the digester; two inputs with one id are the same thing. */
+export interface Input {
+  kind: string;
+  /** A file, or the directory of a run. */
+  path: string;
+  /** How people know it, when not by its path: `dataset/run`. */
+  name?: string;
+}
+
+/** Something a step writes. For kind `run` the path is the run's array, and any container of equal content will do. */
+export interface Output {
+  kind: string;
+  path: string;
+}
+
+/** One piece of work with concrete inputs and outputs. */
+export interface Step {
+  /** `target` or `target:dataset/run`. */
+  id: string;
+  target: string;
+  rule: Rule;
+  /** The validated `with` of the target, and whatever else of it shapes the work. */
+  params: Json;
+  inputs: Input[];
+  outputs: Output[];
+  /** Inputs of other steps that this one rewrites without naming them as outputs; those steps wait for it. */
+  rewrites?: Input[];
+  /** Files the step unlinks once its outputs are committed and proven (a compressed original). */
+  removes?: string[];
+  /** What expansion found out and the work needs again; a function of the above and so no part of the key. */
+  detail?: Json;
+}
+
+/** What a digester says of an input: its digest, and facts about it that planning needs (rows, dimensions). */
+export interface Digest {
+  digest: string;
+  facts?: { [name: string]: Json };
+}
+
+/** How one kind of input is found and digested. */
+export interface Digester {
+  /** The files whose stat decides whether a stored digest still holds. */
+  files(path: string): string[];
+  /** The content's digest; undefined when nothing is there. Throws FirnError when what is there is unusable. */
+  digest(path: string, options: DigestOptions): Promise<Digest | undefined>;
+}
+
+export interface DigestOptions {
+  port: ReadPort;
+  signal: AbortSignal | undefined;
+  onBytes: (bytes: number) => void;
+}
+
+/** One line of what a step depends on. */
+export type ManifestEntry = [label: string, value: string];
+
+/** A rule's own memory: what it reads from earlier outputs. It must settle: planned again after the step, it is the same. */
+export interface Memory {
+  entries: ManifestEntry[];
+  /** Handed to `run`, and stored in the record in case the outputs are lost. */
+  state: Json;
+}
+
+export interface MemoryContext {
+  port: ReadPort;
+  /** Absolute. */
+  root: string;
+  /** By `inputId`. */
+  digests: ReadonlyMap<string, Digest>;
+  /** The state that the last record of this step holds: a hint, used when the outputs themselves are gone. */
+  recorded: Json | undefined;
+}
+
+/** How a kind of target is built. A value, not a class. */
+export interface Rule {
+  name: string;
+  /** Part of the key: another version makes every step of the rule stale. */
+  version: string;
+  /** One sentence for help and docs. */
+  summary: string;
+  /** JSON Schema of `with`; an object schema. */
+  parameters: { [keyword: string]: Json };
+  /** Which fields of a target, besides `rule` and `with`, it takes. */
+  fields: { from?: FieldUse; runs?: FieldUse; out?: FieldUse; run?: FieldUse };
+  /** Pure over the view. */
+  expand(target: RuleTarget, view: ExpandView): StepDraft[];
+  /** Programs or libraries whose version is part of the key. */
+  tools?(step: Step): ManifestEntry[];
+  memory?(step: Step, context: MemoryContext): Memory;
+  /** Whether an existing output that no record names was made by firn; undefined when the file does not tell. */
+  recognises?(step: Step, output: Output, context: { port: ReadPort; root: string }): boolean | undefined;
+  run(step: Step, context: RunContext): Promise<RunResult>;
+  /** Proves that `path` may go: throws otherwise. Called after the commit, before each unlink of `removes`. */
+  mayRemove?(step: Step, path: string, context: RunContext): Promise<void>;
+}
+
+export type FieldUse = 'required' | 'optional';
+
+export type StepDraft = Omit<Step, 'target' | 'rule'>;
+
+/** A target as a rule sees it. */
+export interface RuleTarget {
+  name: string;
+  with: { [name: string]: Json };
+  from: string[];
+  runs: RunFilter | undefined;
+  out: string[];
+  run: string[];
+  /** A FirnError that points at this target in pipeline.yaml, or at one of its fields. */
+  error(message: string, advice?: string, field?: string): Error;
+}
+
+export type RunFilter =
+  | 'all'
+  | { dataset?: string | string[]; run?: string | string[]; version?: string; 'older-than'?: string };
+
+/** A run that is on disk or that a step of this build will make. */
+export interface KnownRun {
+  /** `dataset/run` */
+  name: string;
+  dataset: string;
+  run: string;
+  /** Relative to the project. */
+  directory: string;
+  hasNpy: boolean;
+  hasNpz: boolean;
+  /** Made by a step of this pipeline. */
+  made: boolean;
+  version: string | undefined;
+}
+
+/** A file that a pattern matched, with what its wildcards stood for. */
+export interface FileMatch {
+  path: string;
+  wildcards: { [name: string]: string };
+}
+
+/** What a rule may look at while it expands a target. */
+export interface ExpandView {
+  port: ReadPort;
+  /** Absolute. */
+  root: string;
+  /** Relative to the project. */
+  runsDir: string;
+  /** Sorted by name. */
+  runs(filter: RunFilter): KnownRun[];
+  /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
+  files(pattern: string): FileMatch[];
+  /** The steps of another target, when `name` is one. */
+  stepsOf(name: string): readonly Step[] | undefined;
+}
+
+export interface RunContext {
+  port: Port;
+  /** Absolute. */
+  root: string;
+  /** Absolute path of a project path. */
+  resolve(path: string): string;
+  /** Where an output is to be written; it gets its final name when the step commits. */
+  stage(output: Output): string;
+  digests: ReadonlyMap<string, Digest>;
+  state: Json | undefined;
+  signal: AbortSignal;
+  progress(done: number, total: number, unit: string): void;
+  warn(message: string): void;
+  /** A line that a program wrote. */
+  log(line: string): void;
+}
+
+export interface RunResult {
+  /** Shown and recorded: rows, ratios, recall. */
+  stats?: { [name: string]: Json };
+  /** The outputs on disk are already what the step would write. */
+  keep?: boolean;
+}
+
+/** What a finished step left behind. */
+export interface StepRecord {
+  step: string;
+  key: string;
+  manifest: ManifestEntry[];
+  outputs: RecordedOutput[];
+  state?: Json;
+  stats?: { [name: string]: Json };
+  seconds: number;
+}
+
+export interface RecordedOutput extends Output {
+  /** Of the content, as the kind's digester takes it. */
+  digest: string;
+  /** Of the file's bytes, where that is not the same: what a stored copy is found by. */
+  stored?: string;
+}
+
+export type ReasonCode =
+  | 'new'
+  | 'forced'
+  | 'rule'
+  | 'parameter'
+  | 'input'
+  | 'memory'
+  | 'output'
+  | 'cleanup'
+  | 'upstream';
+
+/** One cause for a step to run, as data; `text` is for people. */
+export interface Reason {
+  code: ReasonCode;
+  text: string;
+}
+
+export function inputId(input: Input): string {
+  return `${input.kind}:${input.path}`;
+}
+
+export function nameOf(input: Input): string {
+  return input.name === undefined ? input.path : `${input.kind} ${input.name}`;
+}

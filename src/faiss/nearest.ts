@@ -1,0 +1,181 @@
+/**
+ * The k nearest of many rows to each of several queries, rows coming in blocks. Distances are computed as they are
+ * defined, in double precision, and rounded once to float32; a matrix product may only say which rows are worth
+ * that. So the answer does not depend on who multiplies. Knows no file and no index.
+ */
+import type { Metric } from './format.js';
+import { dot, halfNorms, type MatrixEngine, plainEngine, squaredL2 } from './matrix.js';
+
+export interface Neighbour {
+  id: number;
+  /** Squared Euclidean distance, or the inner product: a float32, as FAISS reports it. */
+  distance: number;
+}
+
+/** Whether the row with this id may answer the query with this number. */
+export type Accept = (id: number, query: number) => boolean;
+
+/** The smallest k keys seen so far, in order; equal keys by smaller id. */
+class Best {
+  private count = 0;
+  private readonly keys: Float32Array;
+  private readonly ids: Float64Array;
+
+  constructor(private readonly k: number) {
+    this.keys = new Float32Array(k);
+    this.ids = new Float64Array(k);
+  }
+
+  /** No key above this one can enter. */
+  get limit(): number {
+    return this.count < this.k ? Infinity : this.keys[this.k - 1]!;
+  }
+
+  enters(key: number, id: number): boolean {
+    // Negated so that NaN never enters.
+    if (!(key <= this.limit)) return false;
+    return this.count < this.k || key < this.keys[this.k - 1]! || id < this.ids[this.k - 1]!;
+  }
+
+  add(key: number, id: number): void {
+    let low = 0;
+    let high = this.count;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const before = this.keys[middle]! < key || (this.keys[middle] === key && this.ids[middle]! < id);
+      if (before) low = middle + 1;
+      else high = middle;
+    }
+    if (this.count < this.k) this.count += 1;
+    this.keys.copyWithin(low + 1, low, this.count - 1);
+    this.ids.copyWithin(low + 1, low, this.count - 1);
+    this.keys[low] = key;
+    this.ids[low] = id;
+  }
+
+  neighbours(metric: Metric): Neighbour[] {
+    return Array.from({ length: this.count }, (_, i) => {
+      const key = this.keys[i]!;
+      return { id: this.ids[i]!, distance: metric === 'l2' ? key : 0 - key };
+    });
+  }
+}
+
+/** A block of rows and the id of each. */
+export interface Rows {
+  /** count * dims values */
+  data: Float32Array;
+  count: number;
+  id(row: number): number;
+}
+
+/** Below this many multiplications a block is compared directly: preparing a product would cost more. */
+const PRODUCT_FROM = 1 << 22;
+/** Scores held at once: 2 Mi floats, 8 MiB. */
+const SCORES = 2 * 1024 * 1024;
+/** Rounding of float32: half a unit in the last place. */
+const ROUNDING = 2 ** -24;
+/** Beyond this squares overflow float32, and a product says nothing. */
+const LARGE = 1e18;
+
+export class NearestRows {
+  private readonly best: Best[];
+  private readonly norms: Float64Array;
+  private scores = new Float32Array(0);
+
+  /** @param queries n * dims values @param accept asked only about rows that would otherwise be an answer */
+  constructor(
+    private readonly queries: Float32Array,
+    private readonly dims: number,
+    k: number,
+    private readonly metric: Metric,
+    private readonly engine: MatrixEngine = plainEngine,
+    private readonly accept?: Accept,
+  ) {
+    const count = queries.length / dims;
+    this.best = Array.from({ length: count }, () => new Best(k));
+    this.norms = Float64Array.from({ length: count }, (_, q) => dot(queries, q * dims, queries, q * dims, dims));
+  }
+
+  /** Nearest first, one array a query; fewer than k where fewer rows were seen or accepted. */
+  results(): Neighbour[][] {
+    return this.best.map((best) => best.neighbours(this.metric));
+  }
+
+  /** Compares rows with the queries of these numbers (all of them unless told). */
+  async add(rows: Rows, which?: Int32Array): Promise<void> {
+    const asked = which ?? Int32Array.from(this.best, (_, query) => query);
+    const work = asked.length * rows.count * this.dims;
+    if (this.engine === plainEngine || asked.length < 2 || work < PRODUCT_FROM) {
+      for (const query of asked) {
+        for (let row = 0; row < rows.count; row++) this.offer(query, rows, row);
+      }
+    } else {
+      await this.addByProduct(rows, asked);
+    }
+  }
+
+  private offer(query: number, rows: Rows, row: number): void {
+    const { dims, queries } = this;
+    const at = query * dims;
+    const key = Math.fround(
+      this.metric === 'l2'
+        ? squaredL2(queries, at, rows.data, row * dims, dims)
+        : -dot(queries, at, rows.data, row * dims, dims),
+    );
+    const best = this.best[query]!;
+    const id = rows.id(row);
+    if (best.enters(key, id) && (this.accept === undefined || this.accept(id, query))) best.add(key, id);
+  }
+
+  private async addByProduct(rows: Rows, asked: Int32Array): Promise<void> {
+    const { dims } = this;
+    const halves = halfNorms(rows.data, dims);
+    const length = Math.sqrt(halves.reduce((most, half) => Math.max(most, -2 * half), 0));
+    const bias = this.metric === 'l2' ? halves : new Float32Array(rows.count);
+    const step = Math.max(1, Math.floor(SCORES / rows.count));
+    for (let from = 0; from < asked.length; from += step) {
+      const part = asked.subarray(from, from + step);
+      if (this.scores.length < part.length * rows.count) {
+        this.scores = new Float32Array(part.length * rows.count);
+      }
+      await this.engine.products(this.gather(part), rows.data, bias, dims, this.scores);
+      for (const [i, query] of part.entries()) {
+        this.offerPromising(query, rows, this.scores.subarray(i * rows.count, (i + 1) * rows.count), length);
+      }
+    }
+  }
+
+  private gather(which: Int32Array): Float32Array {
+    const { dims } = this;
+    const gathered = new Float32Array(which.length * dims);
+    for (const [i, query] of which.entries()) {
+      gathered.set(this.queries.subarray(query * dims, (query + 1) * dims), i * dims);
+    }
+    return gathered;
+  }
+
+  /** Offers every row whose score, given its rounding error, allows a key that enters. */
+  private offerPromising(query: number, rows: Rows, scores: Float32Array, length: number): void {
+    const norm = Math.sqrt(this.norms[query]!);
+    if (!(length < LARGE && norm < LARGE)) {
+      for (let row = 0; row < rows.count; row++) this.offer(query, rows, row);
+      return;
+    }
+    // A sum of d products is off by at most d roundings of |q||x|, the bias by one of |x|^2 / 2; twice that is safe.
+    const slack = 2 * (this.dims + 4) * ROUNDING * (norm * length + (length * length) / 2);
+    const best = this.best[query]!;
+    const lowest = (): number => {
+      const limit = best.limit + Math.abs(best.limit) * 2 * ROUNDING;
+      if (limit === Infinity) return -Infinity;
+      return (this.metric === 'l2' ? (this.norms[query]! - limit) / 2 : -limit) - slack;
+    };
+    let threshold = lowest();
+    for (let row = 0; row < rows.count; row++) {
+      if (scores[row]! >= threshold) {
+        this.offer(query, rows, row);
+        threshold = lowest();
+      }
+    }
+  }
+}

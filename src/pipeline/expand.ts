@@ -1,0 +1,178 @@
+/**
+ * Pipeline and disk -> steps. Pure over an injected view: nothing is written, nothing is digested. Runs and files that a
+ * step will make count as if they were there, which is why expansion repeats until it settles.
+ */
+import { join } from 'node:path';
+import type { ExpandView, FileMatch, KnownRun, RunFilter, Step } from '../engine/types.js';
+import { FirnError } from '../errors.js';
+import type { ReadPort } from '../files/port.js';
+import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
+import { selectRuns } from '../runs/select.js';
+import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
+import { findCycle } from '../engine/graph.js';
+import type { Pipeline, Target } from './load.js';
+import { findFiles, isPattern, matchPattern } from './pattern.js';
+import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
+
+/** A pipeline whose steps still change after this many rounds feeds on itself. */
+const MAX_ROUNDS = 12;
+
+export interface ExpandOptions {
+  port: ReadPort;
+  /** Absolute. */
+  root: string;
+  nowMs: number;
+}
+
+export interface Expansion {
+  steps: Step[];
+  /** Folders in the runs folder that are passed over, and why. */
+  ignored: IgnoredRun[];
+}
+
+/** Throws FirnError for a target that cannot be expanded, with its place in pipeline.yaml. */
+export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expansion {
+  const order = orderTargets(pipeline);
+  const discovered = discoverRuns(options.port, join(options.root, pipeline.runsDir));
+  const world = new World(pipeline, options, discovered.runs);
+  let steps: Step[] = [];
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    const before = world.fingerprint(steps);
+    steps = expandOnce(order, world);
+    if (world.fingerprint(steps) === before) return { steps, ignored: discovered.ignored };
+    world.learn(steps);
+  }
+  throw new FirnError('usage', 'the targets keep making new inputs for each other', {
+    path: pipeline.path,
+    advice: 'A target must not match its own outputs, directly or through others.',
+  });
+}
+
+function expandOnce(order: readonly Target[], world: World): Step[] {
+  const byTarget = new Map<string, Step[]>();
+  for (const target of order) {
+    const drafts = target.rule.expand(target, world.viewFor(byTarget));
+    byTarget.set(
+      target.name,
+      drafts.map((draft) => ({ ...draft, target: target.name, rule: target.rule })),
+    );
+  }
+  return [...byTarget.values()].flat();
+}
+
+/** Targets after those they name; a circle of names is an error. */
+function orderTargets(pipeline: Pipeline): Target[] {
+  const names = new Set(pipeline.targets.keys());
+  const upstream = new Map(
+    [...pipeline.targets].map(([name, target]) => [name, target.from.filter((from) => names.has(from))]),
+  );
+  const circle = findCycle(upstream, names);
+  if (circle.length > 0) {
+    const target = pipeline.targets.get(circle[0]) as Target;
+    throw target.error(`these targets are made from each other: ${circle.join(' -> ')}`, 'Take one of them out of `from`.', 'from');
+  }
+  const done = new Set<string>();
+  const order: Target[] = [];
+  const visit = (name: string): void => {
+    if (done.has(name)) return;
+    done.add(name);
+    for (const before of upstream.get(name) ?? []) visit(before);
+    order.push(pipeline.targets.get(name) as Target);
+  };
+  for (const name of names) visit(name);
+  return order;
+}
+
+/** What is on disk together with what steps will make. */
+class World {
+  private made = new Map<string, { run: Run; version: string | undefined }>();
+  private madeFiles: string[] = [];
+  private registry: Registry | undefined;
+
+  constructor(
+    private readonly pipeline: Pipeline,
+    private readonly options: ExpandOptions,
+    private readonly discovered: readonly Run[],
+  ) {}
+
+  /** Changes exactly when another round could see something new. */
+  fingerprint(steps: readonly Step[]): string {
+    return steps.map((step) => `${step.id}\0${step.outputs.map((output) => output.path).join('\0')}`).join('\n');
+  }
+
+  learn(steps: readonly Step[]): void {
+    this.made = new Map();
+    this.madeFiles = [];
+    for (const step of steps) {
+      for (const output of step.outputs) {
+        this.madeFiles.push(output.path);
+        if (output.kind !== 'run') continue;
+        const directory = output.path.slice(0, output.path.lastIndexOf('/'));
+        const [dataset, run] = directory.split('/').slice(-2);
+        const params = step.params as { version?: unknown } | null;
+        this.made.set(`${dataset}/${run}`, {
+          run: { name: `${dataset}/${run}`, dataset, run, directory: join(this.options.root, directory) },
+          version: typeof params?.version === 'string' ? params.version : undefined,
+        });
+      }
+    }
+  }
+
+  viewFor(byTarget: ReadonlyMap<string, Step[]>): ExpandView {
+    return {
+      port: this.options.port,
+      root: this.options.root,
+      runsDir: this.pipeline.runsDir,
+      runs: (filter) => this.runs(filter),
+      files: (pattern) => this.files(pattern),
+      stepsOf: (name) => byTarget.get(name),
+    };
+  }
+
+  private runs(filter: RunFilter): KnownRun[] {
+    const all = new Map(this.discovered.map((run) => [run.name, run]));
+    for (const [name, { run }] of this.made) if (!all.has(name)) all.set(name, run);
+    const sorted = [...all.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    const selected = selectRuns(sorted, filter, {
+      versionOf: (name) => this.versionOf(name, all.get(name) as Run),
+      nowMs: this.options.nowMs,
+    });
+    return selected.map((run) => ({
+      name: run.name,
+      dataset: run.dataset,
+      run: run.run,
+      directory: `${this.pipeline.runsDir}/${run.dataset}/${run.run}`,
+      hasNpy: run.npy !== undefined,
+      hasNpz: run.npz !== undefined,
+      made: this.made.has(run.name),
+      version: this.versionOf(run.name, run),
+    }));
+  }
+
+  /** From the registry, the target that makes the run, or the facts beside it. Two different answers are an error. */
+  private versionOf(name: string, run: Run): string | undefined {
+    this.registry ??= loadRegistry(this.options.port, join(this.options.root, this.pipeline.versionsFile));
+    const tagged = versionOf(this.registry, name);
+    const facts = this.made.has(name) ? this.made.get(name)?.version : versionInFacts(this.options.port, join(run.directory, RUN_FACTS_FILE));
+    if (tagged !== undefined && facts !== undefined && tagged !== facts) {
+      throw new FirnError('conflict', `run ${name} is in two versions: the registry says "${tagged}", the run itself "${facts}"`, {
+        path: this.pipeline.versionsFile,
+        advice: `Tag it again: firn versions tag-run ${name} --version ${facts} --force`,
+      });
+    }
+    return tagged ?? facts;
+  }
+
+  private files(pattern: string): FileMatch[] {
+    if (!isPattern(pattern)) {
+      const there = this.options.port.stat(join(this.options.root, pattern))?.kind === 'file';
+      return there || this.madeFiles.includes(pattern) ? [{ path: pattern, wildcards: {} }] : [];
+    }
+    const matches = new Map(findFiles(this.options.port, this.options.root, pattern).map((match) => [match.path, match]));
+    for (const path of this.madeFiles) {
+      const wildcards = matchPattern(pattern, path);
+      if (wildcards !== undefined) matches.set(path, { path, wildcards });
+    }
+    return [...matches.values()].sort((a, b) => (a.path < b.path ? -1 : a.path > b.path ? 1 : 0));
+  }
+}

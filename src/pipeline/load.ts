@@ -1,0 +1,135 @@
+/**
+ * pipeline.yaml -> typed pipeline. Every mistake is an error with file, line and column before anything runs.
+ * Knows no disk beyond the text it is given; rules are handed in by name.
+ */
+import type { Json, Rule, RuleTarget, RunFilter } from '../engine/types.js';
+import { FirnError } from '../errors.js';
+import { suggest } from './nearest.js';
+import { checkProjectPath } from './project-path.js';
+import { pipelineSchema } from './schema.js';
+import { YamlSource } from './source.js';
+import { validate } from './validate.js';
+
+export const DEFAULT_RUNS = 'consolidated_data/runs';
+export const DEFAULT_VERSIONS = 'data/reference/embedding_versions.json';
+const DEFAULT_CACHE_LIMIT = '2GB';
+
+export interface Target extends RuleTarget {
+  rule: Rule;
+}
+
+export interface Pipeline {
+  /** As given: what errors name. */
+  path: string;
+  /** Relative to the project. */
+  runsDir: string;
+  versionsFile: string;
+  /** bytes */
+  cacheLimit: number;
+  /** By name, in the order of the file. */
+  targets: Map<string, Target>;
+}
+
+/** Finds a rule; undefined when there is none of that name. */
+export type RuleFinder = (name: string) => Promise<Rule | undefined>;
+
+interface RawTarget {
+  rule: string;
+  from?: string | string[];
+  runs?: RunFilter;
+  out?: string | string[];
+  run?: string[];
+  with?: { [name: string]: Json };
+}
+
+interface RawPipeline {
+  runs?: string;
+  versions?: string;
+  cache?: { limit?: string };
+  targets: { [name: string]: RawTarget };
+}
+
+export async function loadPipeline(path: string, text: string, findRule: RuleFinder, ruleNames: readonly string[]): Promise<Pipeline> {
+  const source = new YamlSource(path, text);
+  validate(pipelineSchema(), source.value, source, []);
+  const raw = source.value as unknown as RawPipeline;
+  const targets = new Map<string, Target>();
+  for (const [name, target] of Object.entries(raw.targets)) {
+    const rule = await findRule(target.rule);
+    if (rule === undefined) {
+      throw source.error(['targets', name, 'rule'], `unknown rule "${target.rule}"`, suggest(target.rule, ruleNames));
+    }
+    targets.set(name, readTarget(source, name, target, rule));
+  }
+  checkNames(source, targets);
+  const field = (name: 'runs' | 'versions', fallback: string) =>
+    checkProjectPath(raw[name] ?? fallback, (message, advice) => source.error([name], message, advice));
+  return {
+    path,
+    runsDir: field('runs', DEFAULT_RUNS),
+    versionsFile: field('versions', DEFAULT_VERSIONS),
+    cacheLimit: parseSize(raw.cache?.limit ?? DEFAULT_CACHE_LIMIT, () =>
+      source.error(['cache', 'limit'], `"${raw.cache?.limit}" is no size`, 'Write it as 500MB or 2GB.'),
+    ),
+    targets,
+  };
+}
+
+function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule): Target {
+  const at = ['targets', name];
+  for (const field of ['from', 'runs', 'out', 'run'] as const) {
+    const use = rule.fields[field];
+    if (raw[field] !== undefined && use === undefined) {
+      throw source.error([...at, field], `the rule ${rule.name} takes no "${field}"`, fieldAdvice(rule), true);
+    }
+    if (raw[field] === undefined && use === 'required') {
+      throw source.error(at, `the field "${field}" is missing: the rule ${rule.name} needs it`, fieldAdvice(rule), true);
+    }
+  }
+  const parameters = raw.with ?? {};
+  validate(rule.parameters, parameters, source, raw.with === undefined ? at : [...at, 'with']);
+  const error: RuleTarget['error'] = (message, advice, field) =>
+    source.error(field === undefined ? at : [...at, ...field.split('.')], message, advice, field === undefined);
+  const paths = (field: 'from' | 'out') =>
+    list(raw[field]).map((path) => checkProjectPath(path, (message, advice) => error(message, advice, field)));
+  return {
+    name,
+    rule,
+    with: parameters,
+    from: paths('from'),
+    runs: raw.runs,
+    out: paths('out'),
+    run: raw.run ?? [],
+    error,
+  };
+}
+
+function fieldAdvice(rule: Rule): string {
+  const fields = Object.entries(rule.fields).map(([field, use]) => (use === 'required' ? field : `${field} (optional)`));
+  return `It takes: ${[...fields, 'with (optional)'].join(', ')}.`;
+}
+
+function list(value: string | string[] | undefined): string[] {
+  return value === undefined ? [] : Array.isArray(value) ? value : [value];
+}
+
+/** A word in `from` that looks like a target's name and is nearly one is a typing error, not a file. */
+function checkNames(source: YamlSource, targets: ReadonlyMap<string, Target>): void {
+  for (const [name, target] of targets) {
+    for (const [i, from] of target.from.entries()) {
+      if (from === name) {
+        throw source.error(['targets', name, 'from'], `${name} cannot be made from itself`);
+      }
+      if (targets.has(from) || /[/.*{]/.test(from)) continue;
+      throw source.error(['targets', name, 'from', i], `there is no target "${from}"`, suggest(from, [...targets.keys()]));
+    }
+  }
+}
+
+/** `2GB`, `500 MB`, `1024`: decimal units, as disks are sold. */
+export function parseSize(text: string, problem: () => FirnError): number {
+  const found = /^(\d+(?:\.\d+)?)\s*([kMGT]?)B?$/i.exec(text.trim());
+  if (found === null) throw problem();
+  const unit = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 }[found[2].toLowerCase()] ?? 1;
+  return Math.floor(Number(found[1]) * unit);
+}

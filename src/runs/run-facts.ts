@@ -1,0 +1,28 @@
+/** The small file that a run made by firn carries: how it was embedded. Knows only that file. */
+import type { Json } from '../engine/types.js';
+import type { ReadPort } from '../files/port.js';
+
+export const RUN_FACTS_FILE = 'embedding_run.json';
+export const SEQUENCE_NAMES_FILE = 'sequence_names.txt';
+export const SKIPPED_FILE = 'skipped_sequences.tsv';
+
+const LIMIT = 1024 * 1024;
+
+/** The facts beside a run; undefined when there are none or they are not readable. */
+export function readRunFacts(port: ReadPort, path: string): { [name: string]: Json } | undefined {
+  try {
+    const text = port.readText(path, LIMIT);
+    const value: unknown = text === undefined ? undefined : JSON.parse(text);
+    return value !== null && typeof value === 'object' && !Array.isArray(value)
+      ? (value as { [name: string]: Json })
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The model version that a run says of itself. */
+export function versionInFacts(port: ReadPort, path: string): string | undefined {
+  const version = readRunFacts(port, path)?.version;
+  return typeof version === 'string' ? version : undefined;
+}
