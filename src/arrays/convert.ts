@@ -14,7 +14,7 @@ const F2_INFINITY = 0x7c00;
  */
 export function toFloat32(bytes: Uint8Array, dtype: Dtype): Float32Array {
   const size = BYTES_OF[dtype];
-  const aligned = bytes.byteOffset % size === 0 ? bytes : bytes.slice();
+  const aligned = bytes.byteOffset % size === 0 ? bytes : new Uint8Array(bytes);
   const count = bytes.byteLength / size;
   if (dtype === 'f2') return float16ToFloat32(new Uint16Array(aligned.buffer, aligned.byteOffset, count));
   if (dtype === 'f4') return new Float32Array(aligned.buffer, aligned.byteOffset, count);
@@ -70,7 +70,7 @@ export function maxAbsoluteError(a: Float32Array, b: Float32Array): number {
   for (let i = 0; i < a.length; i++) {
     const error = Math.abs(a[i] - b[i]);
     if (error > largest) largest = error;
-    else if (error !== error && !Object.is(a[i], b[i])) return Number.POSITIVE_INFINITY;
+    else if (Number.isNaN(error) && !Object.is(a[i], b[i])) return Number.POSITIVE_INFINITY;
   }
   return largest;
 }

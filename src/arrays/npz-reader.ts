@@ -35,6 +35,8 @@ export async function openNpz(
   if (entry === undefined) throw await noSuchArray(handle, member);
   const header = await readHeader(handle, entry);
   requireData(header, entry.size, path);
+  // No rows, no read that would check the CRC-32: a damaged header must not make an array empty unnoticed.
+  if (header.rows === 0) await checkMember(handle, entry);
   const { dtype, rows, dims } = header;
   return {
     path,

@@ -101,8 +101,8 @@ class Parser {
     const word = rest.exec(this.text)?.[0];
     if (word === undefined) throw this.error('expected a value');
     const named = WORDS.get(word);
-    // Python 2 wrote long integers as 10L.
-    const digits = /^(-?\d+)L?$/.exec(word)?.[1];
+    // Python 2 wrote long integers as 10L; no Python reads 010.
+    const digits = /^(-?(?:0|[1-9]\d*))L?$/.exec(word)?.[1];
     if (named === undefined && (digits === undefined || digits.length > MAX_DIGITS)) {
       throw this.error(`"${word.slice(0, MAX_DIGITS)}" is not a value`);
     }
@@ -111,7 +111,7 @@ class Parser {
   }
 
   private peek(): string | undefined {
-    while (' \t\r\n\f'.includes(this.text[this.at] ?? 'x')) this.at += 1;
+    while (' \t\r\n'.includes(this.text[this.at] ?? 'x')) this.at += 1;
     return this.text[this.at];
   }
 

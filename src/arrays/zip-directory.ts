@@ -115,7 +115,7 @@ export async function findZipEntry(handle: ReadHandle, name: string): Promise<Zi
   return { name, method, crc32: record.crc32, compressed, size, dataStart };
 }
 
-/** The archive comment of the zip (npz) file at `path`, as UTF-8. Reads at most the last 64 KiB. */
+/** The archive comment of the npz (zip) file at `path` as UTF-8, empty when it has none. */
 export async function readNpzComment(port: ReadPort, path: string): Promise<string> {
   const handle = await port.open(path);
   try {
@@ -211,6 +211,7 @@ function checkApart(records: DirectoryRecord[], directoryStart: number, path: st
   }
 }
 
+/** The end record, with its zip64 counterpart where there is one. Reads at most the last 64 KiB. */
 async function readEnding(handle: ReadHandle): Promise<Ending> {
   const { path, size } = handle;
   const tail = Buffer.alloc(Math.min(size, MAX_COMMENT_BYTES + END_BYTES + LOCATOR64_BYTES));

@@ -48,7 +48,7 @@ export type Decision =
 export async function decide(step: Step, context: DecideContext): Promise<Decision> {
   const digests = await digestInputs(step, context);
   const record = context.records.of(step.id);
-  const memory = step.rule.memory?.(step, {
+  const memory = await step.rule.memory?.(step, {
     port: context.port,
     root: context.root,
     digests,

@@ -55,7 +55,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     return { status: 'ran', stats: decision.record.stats };
   }
   const began = performance.now();
-  const unproven = unprovenOutputs(step, context);
+  const unproven = await unprovenOutputs(step, context);
   await stage.open();
   try {
     const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
@@ -68,7 +68,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     context.signal.throwIfAborted();
     const outputs = result.keep
       ? await keptOutputs(step, context)
-      : await stagedOutputs(step, stage, context);
+      : await stagedOutputs(step, stage, run, context);
     await compareUnproven(unproven, outputs, context);
     await checkInputs(step, decision, context);
     const record: StepRecord = {
@@ -93,11 +93,18 @@ function round(seconds: number): number {
 }
 
 function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteContext): RunContext {
+  const taken = new Map<string, Promise<string>>();
   return {
     port: context.port,
     root: context.root,
     resolve: (path) => join(context.root, path),
     stage: (output) => join(context.root, stage.pathOf(output)),
+    stagedDigest: (output) => {
+      const path = join(context.root, stage.pathOf(output));
+      const digest = taken.get(path) ?? fileDigest(context.port, path, { signal: context.signal });
+      taken.set(path, digest);
+      return digest;
+    },
     digests: decision.digests,
     state: decision.memory?.state,
     signal: context.signal,
@@ -108,15 +115,17 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
 }
 
 /** Existing outputs that no record and no mark in the file shows to be firn's. Throws for those that are surely not. */
-function unprovenOutputs(step: Step, context: ExecuteContext): Output[] {
+async function unprovenOutputs(step: Step, context: ExecuteContext): Promise<Output[]> {
   if (context.force) return [];
-  return step.outputs.filter((output) => {
-    if (context.port.stat(join(context.root, output.path)) === undefined) return false;
-    if (context.records.forOutput(output.path) !== undefined) return false;
-    const ours = step.rule.recognises?.(step, output, context);
+  const unproven: Output[] = [];
+  for (const output of step.outputs) {
+    if (context.port.stat(join(context.root, output.path)) === undefined) continue;
+    if (context.records.forOutput(output.path) !== undefined) continue;
+    const ours = await step.rule.recognises?.(step, output, context);
     if (ours === false) throw foreignOutput(step, output);
-    return ours === undefined;
-  });
+    if (ours === undefined) unproven.push(output);
+  }
+  return unproven;
 }
 
 function foreignOutput(step: Step, output: Output): FirnError {
@@ -160,7 +169,12 @@ async function restore(step: Step, record: StepRecord, stage: Stage, context: Ex
   return true;
 }
 
-async function stagedOutputs(step: Step, stage: Stage, context: ExecuteContext): Promise<RecordedOutput[]> {
+async function stagedOutputs(
+  step: Step,
+  stage: Stage,
+  run: RunContext,
+  context: ExecuteContext,
+): Promise<RecordedOutput[]> {
   const outputs: RecordedOutput[] = [];
   for (const output of step.outputs) {
     const staged = stage.pathOf(output);
@@ -169,7 +183,7 @@ async function stagedOutputs(step: Step, stage: Stage, context: ExecuteContext):
         advice: `It has to write the file it is given as its output: ${staged}`,
       });
     }
-    const bytes = await fileDigest(context.port, join(context.root, staged), { signal: context.signal });
+    const bytes = await run.stagedDigest(output);
     if (output.kind === 'file') {
       outputs.push({ ...output, digest: bytes });
       continue;

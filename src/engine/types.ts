@@ -94,9 +94,13 @@ export interface Rule {
   expand(target: RuleTarget, view: ExpandView): StepDraft[];
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
-  memory?(step: Step, context: MemoryContext): Memory;
+  memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
   /** Whether an existing output that no record names was made by firn; undefined when the file does not tell. */
-  recognises?(step: Step, output: Output, context: { port: ReadPort; root: string }): boolean | undefined;
+  recognises?(
+    step: Step,
+    output: Output,
+    context: { port: ReadPort; root: string },
+  ): boolean | undefined | Promise<boolean | undefined>;
   run(step: Step, context: RunContext): Promise<RunResult>;
   /** Proves that `path` may go: throws otherwise. Called after the commit, before each unlink of `removes`. */
   mayRemove?(step: Step, path: string, context: RunContext): Promise<void>;
@@ -134,7 +138,8 @@ export interface KnownRun {
   hasNpz: boolean;
   /** Made by a step of this pipeline. */
   made: boolean;
-  version: string | undefined;
+  /** The model version, looked up when asked for. */
+  readonly version: string | undefined;
 }
 
 /** A file that a pattern matched, with what its wildcards stood for. */
@@ -154,8 +159,8 @@ export interface ExpandView {
   runs(filter: RunFilter): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
-  /** The steps of another target, when `name` is one. */
-  stepsOf(name: string): readonly Step[] | undefined;
+  /** Another target, when `name` is one. */
+  target(name: string): { steps: readonly Step[]; out: readonly string[] } | undefined;
 }
 
 export interface RunContext {
@@ -166,6 +171,8 @@ export interface RunContext {
   resolve(path: string): string;
   /** Where an output is to be written; it gets its final name when the step commits. */
   stage(output: Output): string;
+  /** `sha256:` digest of a staged file that is complete; taken once, and again for the record. */
+  stagedDigest(output: Output): Promise<string>;
   digests: ReadonlyMap<string, Digest>;
   state: Json | undefined;
   signal: AbortSignal;

@@ -63,7 +63,7 @@ export function checkFinite(batch: Batch, reader: ArrayReader): void {
   const { data, start } = batch;
   // Zero times anything finite is zero; one sum tells for the whole batch.
   let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += data[i]! * 0;
+  for (let i = 0; i < data.length; i++) sum += data[i] * 0;
   if (sum === 0) return;
   const row = start + Math.floor(data.findIndex((value) => !Number.isFinite(value)) / reader.dims);
   throw new FirnError('input', `row ${row} holds a value that is not a finite float32`, {
@@ -80,7 +80,7 @@ export async function gatherRows(
 ): Promise<Float32Array> {
   const { dims } = reader;
   const gathered = new Float32Array(rows.length * dims);
-  const to = rows.length === 0 ? 0 : rows[rows.length - 1]! + 1;
+  const to = rows.length === 0 ? 0 : rows[rows.length - 1] + 1;
   const collect = collector(rows, dims, gathered);
   for await (const batch of floatBatches(reader, { to, signal })) collect(batch);
   return gathered;
@@ -90,8 +90,8 @@ export async function gatherRows(
 export function collector(rows: Float64Array, dims: number, into: Float32Array): (batch: Batch) => void {
   let next = 0;
   return ({ start, rows: count, data }) => {
-    for (; next < rows.length && rows[next]! < start + count; next++) {
-      const at = (rows[next]! - start) * dims;
+    for (; next < rows.length && rows[next] < start + count; next++) {
+      const at = (rows[next] - start) * dims;
       into.set(data.subarray(at, at + dims), next * dims);
     }
   };

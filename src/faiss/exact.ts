@@ -7,7 +7,7 @@ import { FirnError } from '../errors.js';
 import { type Batch, floatBatches } from './batches.js';
 import type { Metric } from './format.js';
 import { loadEngine, type MatrixEngine, plainEngine } from './matrix.js';
-import { type Accept, type Neighbour, NearestRows, type Rows } from './nearest.js';
+import { type Accept, NearestRows, type Neighbour, type Rows } from './nearest.js';
 
 /** Rows `from` up to, not including, `to`. */
 export interface RowRange {
@@ -45,7 +45,8 @@ export function rowsOf(batch: Batch): Rows {
 
 /** Refuses queries that do not fit the vectors they are compared with; the number of queries. */
 export function countQueries(queries: Float32Array, dims: number, k: number, path: string): number {
-  if (!Number.isInteger(k) || k < 1) throw new FirnError('usage', `cannot look for ${k} neighbours`, { path });
+  if (!Number.isInteger(k) || k < 1)
+    throw new FirnError('usage', `cannot look for ${k} neighbours`, { path });
   if (queries.length % dims !== 0) {
     throw new FirnError('usage', `${queries.length} values are not queries of ${dims} dimensions`, {
       path,

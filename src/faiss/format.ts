@@ -15,6 +15,9 @@ export type Metric = 'l2' | 'ip';
 export const HEADER_BYTES = 37;
 /** Where the floats of a Flat index start. */
 export const FLAT_DATA = HEADER_BYTES + 8;
+/** Where every IVF index, whatever its codes, keeps the number of its lists and of those a search looks into. */
+export const NLIST_AT = HEADER_BYTES;
+export const NPROBE_AT = HEADER_BYTES + 8;
 /** Where the nested quantizer of an IVF index starts. */
 export const QUANTIZER = HEADER_BYTES + 16;
 export const ID_BYTES = 8;
@@ -80,8 +83,8 @@ export function ivfLayout(dims: number, metric: Metric, sizes: Float64Array): Iv
   let rows = 0;
   for (let list = 0; list < nlist; list++) {
     offsets[list] = end;
-    end += sizes[list]! * (4 * dims + ID_BYTES);
-    rows += sizes[list]!;
+    end += sizes[list] * (4 * dims + ID_BYTES);
+    rows += sizes[list];
   }
   return { dims, rows, metric, nlist, sizes, offsets, end };
 }

@@ -151,7 +151,8 @@ async function skipDirectMap(cursor: Cursor): Promise<void> {
 
 async function readLists(cursor: Cursor, nlist: number, dims: number) {
   const type = await cursor.fourcc('the type of the lists');
-  if (type !== 'ilar') throw cursor.wrong(`its lists are of type ${type}; only lists in the file (ilar) are read`);
+  if (type !== 'ilar')
+    throw cursor.wrong(`its lists are of type ${type}; only lists in the file (ilar) are read`);
   const lists = await cursor.number('the number of lists');
   if (lists !== nlist) throw cursor.wrong(`it announces ${nlist} lists but has ${lists}`);
   const codeSize = await cursor.number('the size of a code');
@@ -162,7 +163,7 @@ async function readLists(cursor: Cursor, nlist: number, dims: number) {
   const offsets = new Float64Array(nlist);
   for (let list = 0; list < nlist; list++) {
     offsets[list] = cursor.position;
-    cursor.skip(sizes[list]! * (codeSize + ID_BYTES), `list ${list} with ${sizes[list]} vectors`);
+    cursor.skip(sizes[list] * (codeSize + ID_BYTES), `list ${list} with ${sizes[list]} vectors`);
   }
   return { sizes, offsets };
 }
@@ -179,10 +180,10 @@ async function readSizes(cursor: Cursor, nlist: number): Promise<Float64Array> {
   const pairs = await cursor.numbers(length, 'the sizes of the lists');
   const sizes = new Float64Array(nlist);
   for (let i = 0; i < length; i += 2) {
-    const list = pairs[i]!;
+    const list = pairs[i];
     if (list >= nlist) throw cursor.wrong(`it gives a size to list ${list} of ${nlist}`);
     if (sizes[list] !== 0) throw cursor.wrong(`it gives two sizes to list ${list}`);
-    sizes[list] = pairs[i + 1]!;
+    sizes[list] = pairs[i + 1];
   }
   return sizes;
 }

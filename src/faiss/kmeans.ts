@@ -63,8 +63,8 @@ function chooseRows(sample: Float32Array, dims: number, count: number): Float32A
   const chosen = new Float32Array(count * dims);
   for (let i = 0; i < count; i++) {
     const j = i + random.below(rows - i);
-    const row = order[j]!;
-    order[j] = order[i]!;
+    const row = order[j];
+    order[j] = order[i];
     chosen.set(sample.subarray(row * dims, (row + 1) * dims), i * dims);
   }
   return chosen;
@@ -81,15 +81,15 @@ function moveToMeans(
   const sizes = new Float64Array(nlist);
   const sums = new Float64Array(centroids.length);
   for (let row = 0; row < lists.length; row++) {
-    const list = lists[row]!;
-    sizes[list] = sizes[list]! + 1;
+    const list = lists[row];
+    sizes[list] = sizes[list] + 1;
     const from = row * dims;
     const to = list * dims;
-    for (let i = 0; i < dims; i++) sums[to + i] = sums[to + i]! + sample[from + i]!;
+    for (let i = 0; i < dims; i++) sums[to + i] = sums[to + i] + sample[from + i];
   }
   for (let list = 0; list < nlist; list++) {
     if (sizes[list] === 0) continue;
-    for (let i = list * dims; i < (list + 1) * dims; i++) centroids[i] = sums[i]! / sizes[list]!;
+    for (let i = list * dims; i < (list + 1) * dims; i++) centroids[i] = sums[i] / sizes[list];
   }
   return sizes;
 }
@@ -99,15 +99,15 @@ function splitIntoEmpty(sizes: Float64Array, centroids: Float32Array, dims: numb
   for (const [empty, size] of sizes.entries()) {
     if (size > 0) continue;
     let largest = 0;
-    for (let list = 1; list < sizes.length; list++) if (sizes[list]! > sizes[largest]!) largest = list;
+    for (let list = 1; list < sizes.length; list++) if (sizes[list] > sizes[largest]) largest = list;
     for (let i = 0; i < dims; i++) {
-      const value = centroids[largest * dims + i]!;
+      const value = centroids[largest * dims + i];
       const sign = i % 2 === 0 ? 1 : -1;
       centroids[empty * dims + i] = value * (1 + sign * SPLIT);
       centroids[largest * dims + i] = value * (1 - sign * SPLIT);
     }
-    sizes[empty] = Math.floor(sizes[largest]! / 2);
-    sizes[largest] = sizes[largest]! - sizes[empty]!;
+    sizes[empty] = Math.floor(sizes[largest] / 2);
+    sizes[largest] = sizes[largest] - sizes[empty];
   }
 }
 
@@ -116,6 +116,6 @@ function normalize(vectors: Float32Array, dims: number): void {
   for (let from = 0; from < vectors.length; from += dims) {
     const length = Math.sqrt(dot(vectors, from, vectors, from, dims));
     if (length === 0) continue;
-    for (let i = from; i < from + dims; i++) vectors[i] = vectors[i]! / length;
+    for (let i = from; i < from + dims; i++) vectors[i] = vectors[i] / length;
   }
 }

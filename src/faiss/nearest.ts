@@ -28,13 +28,13 @@ class Best {
 
   /** No key above this one can enter. */
   get limit(): number {
-    return this.count < this.k ? Infinity : this.keys[this.k - 1]!;
+    return this.count < this.k ? Infinity : this.keys[this.k - 1];
   }
 
   enters(key: number, id: number): boolean {
     // Negated so that NaN never enters.
     if (!(key <= this.limit)) return false;
-    return this.count < this.k || key < this.keys[this.k - 1]! || id < this.ids[this.k - 1]!;
+    return this.count < this.k || key < this.keys[this.k - 1] || id < this.ids[this.k - 1];
   }
 
   add(key: number, id: number): void {
@@ -42,7 +42,7 @@ class Best {
     let high = this.count;
     while (low < high) {
       const middle = (low + high) >>> 1;
-      const before = this.keys[middle]! < key || (this.keys[middle] === key && this.ids[middle]! < id);
+      const before = this.keys[middle] < key || (this.keys[middle] === key && this.ids[middle] < id);
       if (before) low = middle + 1;
       else high = middle;
     }
@@ -55,8 +55,8 @@ class Best {
 
   neighbours(metric: Metric): Neighbour[] {
     return Array.from({ length: this.count }, (_, i) => {
-      const key = this.keys[i]!;
-      return { id: this.ids[i]!, distance: metric === 'l2' ? key : 0 - key };
+      const key = this.keys[i];
+      return { id: this.ids[i], distance: metric === 'l2' ? key : 0 - key };
     });
   }
 }
@@ -70,7 +70,7 @@ export interface Rows {
 }
 
 /** Below this many multiplications a block is compared directly: preparing a product would cost more. */
-const PRODUCT_FROM = 1 << 22;
+const PRODUCT_FROM = 1 << 19;
 /** Scores held at once: 2 Mi floats, 8 MiB. */
 const SCORES = 2 * 1024 * 1024;
 /** Rounding of float32: half a unit in the last place. */
@@ -94,7 +94,9 @@ export class NearestRows {
   ) {
     const count = queries.length / dims;
     this.best = Array.from({ length: count }, () => new Best(k));
-    this.norms = Float64Array.from({ length: count }, (_, q) => dot(queries, q * dims, queries, q * dims, dims));
+    this.norms = Float64Array.from({ length: count }, (_, q) =>
+      dot(queries, q * dims, queries, q * dims, dims),
+    );
   }
 
   /** Nearest first, one array a query; fewer than k where fewer rows were seen or accepted. */
@@ -123,7 +125,7 @@ export class NearestRows {
         ? squaredL2(queries, at, rows.data, row * dims, dims)
         : -dot(queries, at, rows.data, row * dims, dims),
     );
-    const best = this.best[query]!;
+    const best = this.best[query];
     const id = rows.id(row);
     if (best.enters(key, id) && (this.accept === undefined || this.accept(id, query))) best.add(key, id);
   }
@@ -157,22 +159,22 @@ export class NearestRows {
 
   /** Offers every row whose score, given its rounding error, allows a key that enters. */
   private offerPromising(query: number, rows: Rows, scores: Float32Array, length: number): void {
-    const norm = Math.sqrt(this.norms[query]!);
+    const norm = Math.sqrt(this.norms[query]);
     if (!(length < LARGE && norm < LARGE)) {
       for (let row = 0; row < rows.count; row++) this.offer(query, rows, row);
       return;
     }
     // A sum of d products is off by at most d roundings of |q||x|, the bias by one of |x|^2 / 2; twice that is safe.
     const slack = 2 * (this.dims + 4) * ROUNDING * (norm * length + (length * length) / 2);
-    const best = this.best[query]!;
+    const best = this.best[query];
     const lowest = (): number => {
       const limit = best.limit + Math.abs(best.limit) * 2 * ROUNDING;
       if (limit === Infinity) return -Infinity;
-      return (this.metric === 'l2' ? (this.norms[query]! - limit) / 2 : -limit) - slack;
+      return (this.metric === 'l2' ? (this.norms[query] - limit) / 2 : -limit) - slack;
     };
     let threshold = lowest();
     for (let row = 0; row < rows.count; row++) {
-      if (scores[row]! >= threshold) {
+      if (scores[row] >= threshold) {
         this.offer(query, rows, row);
         threshold = lowest();
       }

@@ -7,9 +7,9 @@ import { FirnError } from '../errors.js';
 import type { ReadHandle, ReadPort } from '../files/port.js';
 import { countQueries, engineFor } from './exact.js';
 import { searchWithFactory } from './factory.js';
-import { type FlatHeader, type IndexHeader, type IvfHeader, parseIndexHeader } from './header.js';
-import { type Accept, type Neighbour, NearestRows } from './nearest.js';
 import { floatBytes, ID_BYTES } from './format.js';
+import { type FlatHeader, type IndexHeader, type IvfHeader, parseIndexHeader } from './header.js';
+import { type Accept, NearestRows, type Neighbour } from './nearest.js';
 
 export interface SearchOptions {
   /** Lists looked into (IVF only); what the file says unless told. */
@@ -103,7 +103,7 @@ async function searchIvf(
   }
   const asking = await queriesOfLists(centroids, queries, header, Math.min(nprobe, nlist));
   let work = 0;
-  for (const [list, asked] of asking) work += asked.length * sizes[list]! * dims;
+  for (const [list, asked] of asking) work += asked.length * sizes[list] * dims;
   const engine = await engineFor(work);
   try {
     const nearest = new NearestRows(queries, dims, Math.min(k, rows), metric, engine, accept);
@@ -152,14 +152,14 @@ async function searchList(
   nearest: NearestRows,
 ): Promise<void> {
   const { dims } = header;
-  const size = header.sizes[list]!;
-  const codes = header.offsets[list]!;
+  const size = header.sizes[list];
+  const codes = header.offsets[list];
   const step = rowsPerChunk(dims);
   for (let start = 0; start < size; start += step) {
     const count = Math.min(step, size - start);
     const data = await readFloats(handle, codes + 4 * dims * start, count * dims);
     const ids = await readIds(handle, codes + 4 * dims * size + ID_BYTES * start, count);
-    await nearest.add({ data, count, id: (row) => ids[row]! }, asked);
+    await nearest.add({ data, count, id: (row) => ids[row] }, asked);
   }
 }
 

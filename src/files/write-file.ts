@@ -1,23 +1,60 @@
 /** Replacing a small file as a whole: at every moment its name shows the old content or the new one. */
 import { dirname } from 'node:path';
-import type { WritePort } from './port.js';
+import { errnoOf, FirnError, messageOf } from '../errors.js';
+import type { WriteHandle, WritePort } from './port.js';
 import { temporaryName } from './temporary.js';
 
-/** Writes beside, syncs, renames, syncs the folder. On failure the temporary is gone and the old file as it was. */
-export async function writeFileAtomic(port: WritePort, path: string, data: string | Uint8Array): Promise<void> {
-  const temporary = temporaryName(path);
-  const handle = await port.create(temporary);
+/** Left behind by a killed process that had our pid, as in containers it always has. */
+const LEFTOVERS = 1000;
+
+/**
+ * Writes beside, syncs, renames, syncs the folder. On failure the temporary is gone and the old file as it was; only
+ * when the last sync fails is the new content there, though a power cut may undo it. Two writers at once both succeed,
+ * and one content wins. FirnError (failed) names `path` and the bytes it needs.
+ */
+export async function writeFileAtomic(
+  port: WritePort,
+  path: string,
+  data: string | Uint8Array,
+): Promise<void> {
+  const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
   try {
+    const handle = await createTemporary(port, path);
     try {
-      await handle.write(typeof data === 'string' ? Buffer.from(data, 'utf8') : data);
-      await handle.sync();
-    } finally {
-      await handle.close();
+      await writeDurably(handle, bytes);
+      await port.rename(handle.path, path);
+    } catch (error) {
+      await port.unlink(handle.path).catch(() => undefined);
+      throw error;
     }
-    await port.rename(temporary, path);
+    await port.syncDirectory(dirname(path));
   } catch (error) {
-    await port.unlink(temporary).catch(() => undefined);
-    throw error;
+    const errno = errnoOf(error);
+    if (errno === undefined) throw error;
+    const full = errno === 'ENOSPC' || errno === 'EDQUOT';
+    throw new FirnError('failed', `could not be written: ${messageOf(error)}`, {
+      path,
+      advice: full ? `Make room: it needs ${bytes.byteLength} bytes beside the old file.` : undefined,
+      cause: error,
+    });
   }
-  await port.syncDirectory(dirname(path));
+}
+
+async function createTemporary(port: WritePort, path: string): Promise<WriteHandle> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await port.create(temporaryName(path));
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST' || tries === LEFTOVERS) throw error;
+    }
+  }
+}
+
+async function writeDurably(handle: WriteHandle, bytes: Uint8Array): Promise<void> {
+  try {
+    await handle.write(bytes);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }

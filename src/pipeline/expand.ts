@@ -3,7 +3,7 @@
  * step will make count as if they were there, which is why expansion repeats until it settles.
  */
 import { join } from 'node:path';
-import type { ExpandView, FileMatch, KnownRun, RunFilter, Step } from '../engine/types.js';
+import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
@@ -51,13 +51,23 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
 function expandOnce(order: readonly Target[], world: World): Step[] {
   const byTarget = new Map<string, Step[]>();
   for (const target of order) {
-    const drafts = target.rule.expand(target, world.viewFor(byTarget));
+    const drafts = expandTarget(target, world.viewFor(byTarget));
     byTarget.set(
       target.name,
       drafts.map((draft) => ({ ...draft, target: target.name, rule: target.rule })),
     );
   }
   return [...byTarget.values()].flat();
+}
+
+function expandTarget(target: Target, view: ExpandView): StepDraft[] {
+  try {
+    return target.rule.expand(target, view);
+  } catch (error) {
+    // A filter that cannot be read knows no file; here its place is known.
+    if (!(error instanceof FirnError) || error.kind !== 'usage' || error.path !== undefined) throw error;
+    throw target.error(error.message, error.advice, target.runs === undefined ? undefined : 'runs');
+  }
 }
 
 /** Targets after those they name; a circle of names is an error. */
@@ -125,7 +135,10 @@ class World {
       runsDir: this.pipeline.runsDir,
       runs: (filter) => this.runs(filter),
       files: (pattern) => this.files(pattern),
-      stepsOf: (name) => byTarget.get(name),
+      target: (name) => {
+        const steps = byTarget.get(name);
+        return steps === undefined ? undefined : { steps, out: this.pipeline.targets.get(name)?.out ?? [] };
+      },
     };
   }
 
@@ -137,6 +150,7 @@ class World {
       versionOf: (name) => this.versionOf(name, all.get(name) as Run),
       nowMs: this.options.nowMs,
     });
+    const versionOf = (run: Run) => this.versionOf(run.name, run);
     return selected.map((run) => ({
       name: run.name,
       dataset: run.dataset,
@@ -145,7 +159,9 @@ class World {
       hasNpy: run.npy !== undefined,
       hasNpz: run.npz !== undefined,
       made: this.made.has(run.name),
-      version: this.versionOf(run.name, run),
+      get version() {
+        return versionOf(run);
+      },
     }));
   }
 

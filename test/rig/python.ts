@@ -19,10 +19,11 @@ export function python(script: string, ...args: string[]): string {
   return result.stdout;
 }
 
-type Suite = { (name: string, run: () => unknown): void; skip(name?: string, run?: () => unknown): void };
+type Run = () => void | Promise<void>;
+type Suite = { (name: string, run: Run): void; skip(name?: string, run?: Run): void };
 
 /** Registers a test that needs Python modules; where they are missing it is skipped and says so. */
-export function oracleTest(suite: Suite, modules: string[], name: string, run: () => unknown): void {
+export function oracleTest(suite: Suite, modules: string[], name: string, run: Run): void {
   const lacks = pythonLacks(...modules);
   if (lacks === undefined) {
     suite(name, run);

@@ -1,0 +1,170 @@
+/**
+ * Any program: declared inputs in, declared outputs out. Arguments are handed over one by one and are never read by a
+ * shell; outputs are written under temporary names and appear when the program ends well.
+ */
+import type { ExpandView, Input, Json, Output, Rule, RuleTarget, RunContext, StepDraft } from '../src/engine/types.js';
+import { FirnError } from '../src/errors.js';
+import { runProgram } from '../src/files/run-program.js';
+import { fillWildcards, wildcardsOf } from '../src/pipeline/pattern.js';
+import { suggest } from '../src/pipeline/nearest.js';
+
+interface Detail {
+  /** What {in} stands for. */
+  in: string[];
+  wildcards: { [name: string]: string };
+}
+
+const rule: Rule = {
+  name: 'command',
+  version: '1',
+  summary: 'Runs a program of yours with declared inputs and outputs.',
+  fields: { from: 'optional', out: 'required', run: 'required' },
+  parameters: {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      uses: {
+        type: 'array',
+        items: { type: 'string', minLength: 1 },
+        default: [],
+        description: 'Further files the program depends on, such as the script itself; not part of {in}.',
+      },
+      version: {
+        type: 'string',
+        minLength: 1,
+        description: 'Of the program or model. Another version runs it again; runs it makes carry the version.',
+      },
+    },
+  },
+
+  expand(target, view) {
+    const named = target.from.some((from) => view.target(from) !== undefined);
+    const wildcards = new Set(target.out.flatMap(wildcardsOf));
+    if (wildcards.size === 0) return [draftFor(target, view, target.name, gather(target, view), {})];
+    if (named || target.from.length !== 1) {
+      throw target.error('an `out` with {wildcards} needs one pattern in `from`', 'Each file that the pattern matches becomes one step.', 'out');
+    }
+    const known = wildcardsOf(target.from[0]);
+    for (const name of wildcards) {
+      if (!known.includes(name)) throw target.error(`{${name}} does not stand in \`from\``, suggest(name, known), 'out');
+    }
+    return view.files(target.from[0]).map((match) => {
+      const source: Source = { in: [match.path], inputs: [{ kind: 'file', path: match.path }] };
+      return draftFor(target, view, `${target.name}:${Object.values(match.wildcards).join('/')}`, source, match.wildcards);
+    });
+  },
+
+  async run(step, context) {
+    const { argv } = step.params as { argv: string[] };
+    const detail = step.detail as unknown as Detail;
+    const words = argv.flatMap((word) => fillWord(word, detail, step.outputs, context));
+    await runProgram(words, { cwd: context.root, signal: context.signal, onLine: context.log });
+    return {};
+  },
+};
+
+export default rule;
+
+interface Source {
+  in: string[];
+  inputs: Input[];
+}
+
+/** All that `from` names: for a target its `out` stands in {in} and its outputs are what is depended on. */
+function gather(target: RuleTarget, view: ExpandView): Source {
+  const source: Source = { in: [], inputs: [] };
+  for (const from of target.from) {
+    const upstream = view.target(from);
+    if (upstream !== undefined) {
+      const outputs = upstream.steps.flatMap((step) => step.outputs);
+      source.in.push(...(upstream.out.length > 0 ? upstream.out : outputs.map((output) => output.path)));
+      source.inputs.push(...outputs.map(asInput));
+      continue;
+    }
+    const matches = view.files(from);
+    if (matches.length === 0) {
+      throw target.error(`nothing matches ${from}`, 'Name a target, a file or a pattern; paths are relative to pipeline.yaml.', 'from');
+    }
+    source.in.push(...matches.map((match) => match.path));
+    source.inputs.push(...matches.map((match) => ({ kind: 'file', path: match.path })));
+  }
+  return source;
+}
+
+/** A run is read by its values, whichever container holds them by then. */
+function asInput({ kind, path }: Output): Input {
+  return { kind, path: kind === 'run' ? path.slice(0, path.lastIndexOf('/')) : path };
+}
+
+function draftFor(
+  target: RuleTarget,
+  view: ExpandView,
+  id: string,
+  source: Source,
+  wildcards: { [name: string]: string },
+): StepDraft {
+  checkPlaceholders(target, wildcards);
+  const { uses, ...params } = target.with as { uses: string[]; [name: string]: Json };
+  const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
+  const detail: Detail = { in: source.in, wildcards };
+  return {
+    id,
+    params: { ...params, argv: target.run },
+    inputs: [...source.inputs, ...uses.map((path) => ({ kind: 'file', path }))],
+    outputs,
+    detail: detail as unknown as Json,
+  };
+}
+
+/** An array in the runs folder is a run, known by its values and not by its container. */
+function outputOf(path: string, runsDir: string): Output {
+  const below = path.startsWith(`${runsDir}/`) ? path.slice(runsDir.length + 1).split('/') : [];
+  const isRun = below.length === 3 && (below[2] === 'embeddings.npy' || below[2] === 'embeddings.npz');
+  return { kind: isRun ? 'run' : 'file', path };
+}
+
+const PLACEHOLDER = /\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?\}/g;
+
+function checkPlaceholders(target: RuleTarget, wildcards: { [name: string]: string }): void {
+  const known = ['in', 'out', ...Object.keys(wildcards)];
+  for (const [i, word] of target.run.entries()) {
+    for (const found of word.matchAll(PLACEHOLDER)) {
+      if (found[1] !== undefined && !known.includes(found[1])) {
+        throw target.error(`{${found[1]}} stands for nothing`, `${suggest(found[1], known)} Write {{ and }} for braces.`, `run.${i}`);
+      }
+    }
+  }
+}
+
+/** One word of the command with its placeholders filled; a word that is just `{in}` becomes one word a file. */
+function fillWord(word: string, detail: Detail, outputs: readonly Output[], context: RunContext): string[] {
+  const lists: { [name: string]: string[] } = {
+    in: detail.in.map(asArgument),
+    out: outputs.map((output) => asArgument(relative(context, context.stage(output)))),
+  };
+  if (word === '{in}' || word === '{out}') return lists[word.slice(1, -1)];
+  return [
+    word.replace(PLACEHOLDER, (token, name: string | undefined, index: string | undefined) => {
+      if (name === undefined) return token[0];
+      const list = lists[name];
+      if (list === undefined) return detail.wildcards[name];
+      if (index === undefined && list.length !== 1) {
+        throw new FirnError('usage', `{${name}} stands for ${list.length} files in "${word}"`, {
+          advice: `Make it a word by itself, or pick one with {${name}[0]}.`,
+        });
+      }
+      const picked = list[Number(index ?? 0)];
+      if (picked === undefined) throw new FirnError('usage', `there is no ${token}: {${name}} has ${list.length} files`);
+      return picked;
+    }),
+  ];
+}
+
+/** A name that begins with a dash must not be taken for an option. */
+function asArgument(path: string): string {
+  return path.startsWith('-') ? `./${path}` : path;
+}
+
+function relative(context: RunContext, path: string): string {
+  return path.slice(context.root.length + 1);
+}

@@ -1,0 +1,164 @@
+/** Reference -> FAISS index beside it. Any factory string that firn does not write itself goes to faiss-node. */
+import { join } from 'node:path';
+import { openArray } from '../src/arrays/open.js';
+import { type ExpandView, inputId, type Json, type ManifestEntry, type MemoryContext, type Rule, type RuleTarget, type RunContext, type Step, type StepDraft } from '../src/engine/types.js';
+import { FirnError } from '../src/errors.js';
+import { type BuildReport, buildIndex, trainingOf } from '../src/faiss/build.js';
+import { engineVersion, factoryVersion } from '../src/faiss/engine-version.js';
+import { buildWithFactory } from '../src/faiss/factory.js';
+import { readTrailer } from '../src/faiss/trailer.js';
+import { pickTrainedRows } from '../src/faiss/training.js';
+import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
+import { layoutDigest } from '../src/reference/layout.js';
+import { readMetadata } from '../src/reference/metadata.js';
+
+interface Params {
+  metric: 'l2' | 'ip';
+  recall: number;
+  factory?: string;
+  nlist?: number;
+  nprobe?: number;
+}
+
+/** What the index is a function of, besides the embeddings. */
+interface State {
+  /** Centroids are made from the first so many rows. */
+  trainedRows: number | null;
+  layout: string | null;
+}
+
+const rule: Rule = {
+  name: 'index',
+  version: '1',
+  summary: 'Builds the FAISS index of each reference: Flat up to 10,000 rows, IVF,Flat above.',
+  fields: { from: 'required' },
+  parameters: {
+    type: 'object',
+    additionalProperties: false,
+    properties: {
+      metric: { type: 'string', enum: ['l2', 'ip'], default: 'l2', description: 'Squared Euclidean distance or inner product.' },
+      recall: {
+        type: 'number',
+        exclusiveMinimum: 0,
+        maximum: 1,
+        default: 0.95,
+        description: 'The part of the true 10 nearest that a search should find; nprobe is measured to reach it.',
+      },
+      factory: { type: 'string', minLength: 1, description: 'A FAISS factory string such as HNSW32 or PQ16; needs faiss-node.' },
+      nlist: { type: 'integer', minimum: 1, description: 'Number of lists, instead of the one chosen from the rows.' },
+      nprobe: { type: 'integer', minimum: 1, description: 'Lists a search looks into, instead of the measured number.' },
+    },
+  },
+
+  expand: (target, view) => target.from.map((from) => draftFor(target, view, from)),
+
+  tools(step): ManifestEntry[] {
+    const { factory } = step.params as unknown as Params;
+    return factory === undefined ? [['matrix', engineVersion()]] : [['faiss-node', factoryVersion()]];
+  },
+
+  async memory(step, context) {
+    const rows = await rowsOf(step, context);
+    const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
+    const layout = facts === undefined ? null : layoutDigest(facts.ranges);
+    const trainedRows = rows === 0 ? null : await trainedRowsOf(step, context, rows);
+    const entries: ManifestEntry[] = [];
+    if (trainedRows !== null) entries.push(['rows trained on', String(trainedRows)]);
+    if (layout !== null) entries.push(['layout of the reference', layout]);
+    return { entries, state: { trainedRows, layout } satisfies State };
+  },
+
+  async recognises(_step, output, { port, root }) {
+    return (await readTrailer(port, join(root, output.path)))?.firn === 1;
+  },
+
+  async run(step, context) {
+    const params = step.params as unknown as Params;
+    const embeddings = await openArray(context.port, context.resolve(step.inputs[0].path));
+    try {
+      const trailer = trailerFacts(step, context, embeddings.rows);
+      const out = context.stage(step.outputs[0]);
+      if (params.factory !== undefined) {
+        const metric = params.metric;
+        await buildWithFactory({ port: context.port, embeddings, out, factory: params.factory, metric, trailer, signal: context.signal });
+        return { stats: { kind: params.factory, rows: embeddings.rows, metric } };
+      }
+      const { trainedRows } = context.state as unknown as State;
+      const prior = context.resolve(step.outputs[0].path);
+      const report = await buildIndex({
+        port: context.port,
+        embeddings,
+        out,
+        metric: params.metric,
+        recall: params.recall,
+        ...(params.nlist === undefined ? {} : { nlist: params.nlist }),
+        ...(params.nprobe === undefined ? {} : { nprobe: params.nprobe }),
+        ...(trainedRows === null ? {} : { trainedRows }),
+        ...(context.port.stat(prior) === undefined ? {} : { prior }),
+        trailer,
+        onProgress: (done, total, phase) => context.progress(done, total, phase),
+        signal: context.signal,
+      });
+      return { stats: statsOf(report) };
+    } finally {
+      await embeddings.close();
+    }
+  },
+};
+
+export default rule;
+
+function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft {
+  const upstream = view.target(from);
+  const embeddings =
+    upstream === undefined
+      ? `${from}/${EMBEDDINGS_FILE}`
+      : upstream.steps.flatMap((step) => step.outputs).find((output) => output.path.endsWith(`/${EMBEDDINGS_FILE}`))?.path;
+  if (embeddings === undefined) {
+    throw target.error(`the target "${from}" makes no reference`, 'An index is built from targets that use the rule consolidate.', 'from');
+  }
+  if (upstream === undefined && view.port.stat(join(view.root, embeddings)) === undefined) {
+    throw target.error(`there is no ${embeddings}`, 'Name a target that makes a reference, or the directory of one.', 'from');
+  }
+  const directory = embeddings.slice(0, embeddings.lastIndexOf('/'));
+  return {
+    id: `${target.name}:${from}`,
+    params: target.with,
+    inputs: [{ kind: 'file', path: embeddings }],
+    outputs: [{ kind: 'file', path: `${directory}/${INDEX_FILE}` }],
+  };
+}
+
+function metadataPath(step: Step, root: string): string {
+  return join(root, step.inputs[0].path.slice(0, -EMBEDDINGS_FILE.length) + METADATA_FILE);
+}
+
+async function rowsOf(step: Step, context: MemoryContext): Promise<number> {
+  const reader = await openArray(context.port, join(context.root, step.inputs[0].path));
+  await reader.close();
+  return reader.rows;
+}
+
+/** As the index of now says, unless it is of other rows and has drifted; settled as long as the embeddings are the same. */
+async function trainedRowsOf(step: Step, context: MemoryContext, rows: number): Promise<number> {
+  const trailer = await readTrailer(context.port, join(context.root, step.outputs[0].path));
+  const prior = trainingOf(trailer);
+  const recorded = (context.recorded as unknown as State | undefined)?.trainedRows;
+  const same = trailer?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
+  if (prior === undefined && typeof recorded === 'number' && trailer === undefined) return Math.min(recorded, rows);
+  if (prior !== undefined && same) return prior.trainedRows;
+  return pickTrainedRows(prior, rows);
+}
+
+/** The trailer names what the index was built from, so that a search can tell whether it is behind. */
+function trailerFacts(step: Step, context: RunContext, rows: number): { [name: string]: Json } {
+  const embeddings = context.digests.get(inputId(step.inputs[0]))?.digest;
+  if (embeddings === undefined) throw new FirnError('failed', `${step.id} has no digest of its embeddings`);
+  return { firn: 1, embeddings, rows, layout: (context.state as unknown as State).layout };
+}
+
+function statsOf(report: BuildReport): { [name: string]: Json } {
+  const { kind, rows, metric, ivf } = report;
+  if (ivf === undefined) return { kind, rows, metric };
+  return { kind, rows, metric, ...(JSON.parse(JSON.stringify(ivf)) as { [name: string]: Json }) };
+}

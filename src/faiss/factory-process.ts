@@ -1,0 +1,95 @@
+/**
+ * The process that FAISS runs in, seen from firn: starting factory-worker.ts, feeding it vectors, taking its answer,
+ * and turning its end into an error. Knows no index.
+ */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { FirnError } from '../errors.js';
+import type { WriteHandle } from '../files/port.js';
+
+export type Worker = ChildProcessWithoutNullStreams;
+
+/** What the worker is asked to do: its only argument, as JSON. */
+export type FactoryTask =
+  | { task: 'build'; factory: string; dims: number; metric: number; trainRows: number; rows: number }
+  | { task: 'search'; path: string; k: number; dims: number; queries: number };
+
+/** The worker's exit code when the package or its binary is missing. */
+export const NOT_INSTALLED = 3;
+
+const ADVICE =
+  'faiss-node is optional and its installer downloads a binary. Without a network on Debian: ' +
+  'apt-get install g++ libfaiss-dev libopenblas-dev, npm ci, npm run faiss-node. Flat and IVF,Flat need none of it.';
+
+/** What the worker answers to a search: `each` places a query, label -1 where it found nothing. */
+export interface FactoryAnswer {
+  rows: number;
+  dims: number;
+  each: number;
+  distances: number[];
+  labels: number[];
+}
+
+/** Bytes of the answer that are kept at hand. */
+const HEAD_BYTES = 64;
+
+export function startWorker(task: FactoryTask): Worker {
+  const script = fileURLToPath(new URL('./factory-worker.js', import.meta.url));
+  const env = { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' };
+  const worker = spawn(process.execPath, [script, JSON.stringify(task)], { env });
+  // A worker that ends early closes its pipe; its exit code says why.
+  worker.stdin.on('error', () => {});
+  return worker;
+}
+
+/** Sends bytes as fast as the worker takes them; quietly stops when it is gone. */
+export async function send(worker: Worker, bytes: Buffer): Promise<void> {
+  if (worker.stdin.destroyed || worker.stdin.write(bytes)) return;
+  const gone = once(worker.stdin, 'close');
+  await Promise.race([once(worker.stdin, 'drain'), gone]).catch(() => {});
+}
+
+export async function collect(worker: Worker, about: string): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  await listen(worker, about, async (chunk) => {
+    chunks.push(chunk);
+  });
+  return Buffer.concat(chunks);
+}
+
+export async function collectInto(worker: Worker, out: WriteHandle, about: string) {
+  let end = 0;
+  const head = Buffer.alloc(HEAD_BYTES);
+  await listen(worker, about, async (chunk) => {
+    if (end < head.length) chunk.copy(head, end);
+    await out.write(chunk, end);
+    end += chunk.length;
+  });
+  return { head, end };
+}
+
+async function listen(worker: Worker, about: string, take: (chunk: Buffer) => Promise<void>): Promise<void> {
+  let complaint = '';
+  worker.stderr.on('data', (chunk) => {
+    complaint = (complaint + chunk).slice(-4096);
+  });
+  const closed = once(worker, 'close') as Promise<[number | null, string | null]>;
+  try {
+    for await (const chunk of worker.stdout) await take(chunk);
+  } catch (error) {
+    worker.kill('SIGKILL');
+    await closed;
+    throw error;
+  }
+  const [code, signal] = await closed;
+  if (code === 0) return;
+  if (code === NOT_INSTALLED) {
+    throw new FirnError('missing', `the package faiss-node is needed here: ${complaint.trim()}`, {
+      advice: ADVICE,
+    });
+  }
+  // The last words of an uncaught C++ exception.
+  const said = /what\(\):\s*(.*)/.exec(complaint)?.[1] ?? complaint.trim();
+  throw new FirnError('failed', `FAISS stopped (${signal ?? `exit ${code}`}) on ${about}: ${said}`);
+}

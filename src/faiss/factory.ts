@@ -1,0 +1,217 @@
+/**
+ * Every kind of FAISS index that firn does not write itself (HNSW, PQ, SQ, ...), through the optional package
+ * faiss-node. FAISS runs in a process of its own (factory-process.ts): a C++ exception that the package does not
+ * catch aborts the process it is in, and FAISS keeps a whole index in memory. One thread builds, so that the same
+ * rows give the same bytes (HNSW links depend on the order of insertion).
+ * Knows no layout, except where an IVF index keeps its nprobe.
+ */
+import { createRequire } from 'node:module';
+import type { ArrayReader } from '../arrays/types.js';
+import { FirnError } from '../errors.js';
+import type { Port, WriteHandle } from '../files/port.js';
+import { checkFinite, floatBatches, gatherRows } from './batches.js';
+import { NEIGHBOURS, QUERIES } from './calibrate.js';
+import { countQueries, exactSearch } from './exact.js';
+import {
+  collect,
+  collectInto,
+  type FactoryAnswer,
+  type FactoryTask,
+  send,
+  startWorker,
+  type Worker,
+} from './factory-process.js';
+import { floatBytes, type Metric, NLIST_AT, NPROBE_AT } from './format.js';
+import { SEED } from './kmeans.js';
+import type { Accept, Neighbour } from './nearest.js';
+import { queryRows, trainingSample } from './sample.js';
+import { encodeTrailer, type Trailer } from './trailer.js';
+import { sampleRows } from './training.js';
+
+export interface FactoryRequest {
+  port: Port;
+  embeddings: ArrayReader;
+  /** A name that is not taken. */
+  out: string;
+  /** Such as HNSW32, SQ8 or IVF256,PQ16: see FAISS's index_factory. */
+  factory: string;
+  metric: Metric;
+  /** For an IVF kind: lists looked into, stored in the file (the square root of the number of lists). */
+  nprobe?: number;
+  trailer?: Trailer;
+  onProgress?: (done: number, total: number, phase: string) => void;
+  signal?: AbortSignal;
+}
+
+export interface FactoryReport {
+  factory: string;
+  rows: number;
+  dims: number;
+  metric: Metric;
+  /** Of an IVF kind. */
+  nprobe: number | undefined;
+  /** Found of the true neighbours of rows, themselves left out. A goal cannot be set for these kinds. */
+  recall: { measured: number; neighbours: number; queries: number };
+  /** The package that built it. */
+  engine: string;
+  bytes: number;
+}
+
+/** The name and version of the installed faiss-node, for keys; cheap, for nothing is loaded. */
+export function factoryVersion(): string {
+  try {
+    const { version } = createRequire(import.meta.url)('faiss-node/package.json') as { version: string };
+    return `faiss-node ${version}`;
+  } catch {
+    return 'faiss-node, not installed';
+  }
+}
+
+/**
+ * Builds an index of every row, ids being row indices. Memory grows with the index: FAISS builds in memory.
+ * @throws FirnError `missing` without faiss-node, `failed` with FAISS's own words when it refuses
+ */
+export async function buildWithFactory(request: FactoryRequest): Promise<FactoryReport> {
+  const { port, embeddings, out, factory, metric, trailer = {}, signal } = request;
+  const { rows, dims, path } = embeddings;
+  const handle = await port.create(out);
+  let complete = false;
+  try {
+    const built = await runBuild(request, handle);
+    const recall = rows < 2 ? undefined : await measure(embeddings, out, metric, signal);
+    const report = { factory, rows, dims, metric, nprobe: built.nprobe, engine: factoryVersion() };
+    const measured = recall ?? { measured: 1, neighbours: NEIGHBOURS, queries: 0 };
+    const tail = encodeTrailer({ ...trailer, index: { kind: 'factory', ...report, recall: measured } });
+    await handle.write(tail, built.end);
+    await handle.sync();
+    complete = true;
+    return { ...report, recall: measured, bytes: built.end + tail.length };
+  } catch (error) {
+    if (error instanceof FirnError && error.path === undefined) {
+      throw new FirnError(error.kind, `${factory} of ${path}: ${error.message}`, {
+        path: out,
+        ...(error.advice === undefined ? {} : { advice: error.advice }),
+        cause: error,
+      });
+    }
+    throw error;
+  } finally {
+    await handle.close().catch(() => {});
+    if (!complete) await port.unlink(out).catch(() => {});
+  }
+}
+
+async function runBuild(request: FactoryRequest, out: WriteHandle) {
+  const { embeddings, factory, metric, signal, onProgress } = request;
+  const { rows, dims } = embeddings;
+  const lists = Number(/IVF(\d+)/.exec(factory)?.[1] ?? 1);
+  const sample = trainingSample(rows, sampleRows(lists, dims), SEED);
+  const code = metric === 'ip' ? 0 : 1;
+  const worker = startWorker({ task: 'build', factory, dims, metric: code, trainRows: sample.length, rows });
+  const abort = (): boolean => worker.kill('SIGKILL');
+  signal?.addEventListener('abort', abort, { once: true });
+  try {
+    const feed = async (): Promise<void> => {
+      await send(worker, floatBytes(await gatherRows(embeddings, sample, signal)));
+      for await (const batch of floatBatches(embeddings, { signal })) {
+        checkFinite(batch, embeddings);
+        // A copy: the pipe may still hold it when the next batch is read.
+        await send(worker, Buffer.from(floatBytes(batch.data)));
+        onProgress?.(batch.start + batch.rows, rows, 'add');
+      }
+      worker.stdin.end();
+    };
+    const [index] = await Promise.all([collectInto(worker, out, factory), feedOrKill(worker, feed)]);
+    signal?.throwIfAborted();
+    const isIvf = index.head.subarray(0, 2).toString('latin1') === 'Iw';
+    if (!isIvf) return { end: index.end, nprobe: undefined };
+    const nlist = Number(index.head.readBigUInt64LE(NLIST_AT));
+    const nprobe = Math.min(nlist, request.nprobe ?? Math.max(1, Math.round(Math.sqrt(nlist))));
+    const stored = Buffer.alloc(8);
+    stored.writeBigUInt64LE(BigInt(nprobe));
+    await out.write(stored, NPROBE_AT);
+    return { end: index.end, nprobe };
+  } finally {
+    signal?.removeEventListener('abort', abort);
+    worker.kill('SIGKILL');
+  }
+}
+
+async function feedOrKill(worker: Worker, feed: () => Promise<void>): Promise<void> {
+  try {
+    await feed();
+  } catch (error) {
+    worker.kill('SIGKILL');
+    throw error;
+  }
+}
+
+/** Recall of the finished index on rows that were not trained on. */
+async function measure(
+  embeddings: ArrayReader,
+  path: string,
+  metric: Metric,
+  signal: AbortSignal | undefined,
+) {
+  const asked = queryRows(embeddings.rows, embeddings.rows, QUERIES);
+  const queries = await gatherRows(embeddings, asked, signal);
+  const accept: Accept = (id, query) => id !== asked[query];
+  const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { accept, signal });
+  const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept });
+  let sum = 0;
+  for (const [query, neighbours] of truth.entries()) {
+    const ids = new Set(found[query].map(({ id }) => id));
+    sum += neighbours.filter(({ id }) => ids.has(id)).length / neighbours.length;
+  }
+  return { measured: sum / truth.length, neighbours: NEIGHBOURS, queries: truth.length };
+}
+
+/**
+ * The k nearest vectors of an index that only FAISS reads, in FAISS's order.
+ * @throws FirnError `missing` without faiss-node, `failed` with FAISS's own words when it cannot read the index
+ */
+export async function searchWithFactory(
+  path: string,
+  queries: Float32Array,
+  k: number,
+  options: { nprobe?: number; accept?: Accept } = {},
+): Promise<Neighbour[][]> {
+  if (options.nprobe !== undefined) {
+    throw new FirnError('usage', 'nprobe of this kind of index is fixed when it is built', { path });
+  }
+  const { accept = () => true } = options;
+  // Rows that are not accepted take places: ask for more until there are enough, or all were asked for.
+  for (let wanted = k; ; wanted *= 4) {
+    const found = await askFaiss(path, queries, wanted);
+    const kept = found.neighbours.map((all, query) => all.filter(({ id }) => accept(id, query)).slice(0, k));
+    if (wanted >= found.rows || kept.every((neighbours) => neighbours.length === k)) return kept;
+  }
+}
+
+async function askFaiss(path: string, queries: Float32Array, k: number) {
+  const { dims } = JSON.parse(
+    (await ask({ task: 'search', path, k: 0, dims: 1, queries: 0 }, path)).toString(),
+  );
+  const count = countQueries(queries, dims, k, path);
+  const answer = await ask({ task: 'search', path, k, dims, queries: count }, path, queries);
+  const { rows, each, distances, labels } = JSON.parse(answer.toString()) as FactoryAnswer;
+  const neighbours = Array.from({ length: count }, (_, query) => {
+    const of: Neighbour[] = [];
+    for (let i = query * each; i < (query + 1) * each; i++) {
+      if (labels[i] >= 0) of.push({ id: labels[i], distance: distances[i] });
+    }
+    return of;
+  });
+  return { rows, neighbours };
+}
+
+async function ask(task: FactoryTask, path: string, input?: Float32Array): Promise<Buffer> {
+  const worker = startWorker(task);
+  const [answer] = await Promise.all([collect(worker, path), sendAll(worker, input)]);
+  return answer;
+}
+
+async function sendAll(worker: Worker, input: Float32Array | undefined): Promise<void> {
+  if (input !== undefined) await send(worker, floatBytes(input));
+  worker.stdin.end();
+}

@@ -1,0 +1,70 @@
+/**
+ * The decisions about training an index: on how many rows, into how many lists, and when what was trained no longer
+ * fits. Pure; knows no file and no vector.
+ */
+
+/** Up to this many rows an index is Flat: a complete scan takes milliseconds and is exact. */
+export const FLAT_ROWS = 10_000;
+
+/** FAISS warns below 39 training rows a list; 64 suffice when there are many lists. */
+const FEWEST_PER_LIST = 39;
+const ROWS_PER_LIST = 64;
+/** Small collections are trained on whole. */
+const SAMPLE_ROWS = 65_536;
+/** The sample is held in memory: at most 256 MiB of float32. */
+const SAMPLE_VALUES = 64 * 1024 * 1024;
+
+/** Growth and drift up to which centroids are kept. */
+const GROWTH = 2;
+const DRIFT = 1.5;
+
+/** What an index says about its own training. */
+export interface Training {
+  /** The centroids are a function of the first so many rows. */
+  trainedRows: number;
+  /** Rows of the index. */
+  rows: number;
+  /** nlist * sum(n^2) / (sum n)^2 over the list sizes n: 1 when all are equal. Over all rows... */
+  imbalance: number;
+  /** ...and over the rows trained on: what the data itself brings, such as many equal sequences. */
+  trainedImbalance: number;
+}
+
+/**
+ * On how many of `rows` rows the next index is trained. The earlier training is kept, so that appending costs no
+ * retraining, until the collection has more than twice the rows trained on, or the imbalance of the lists is more
+ * than 1.5 times what it was on those rows; then, and without an earlier index, all rows are trained on.
+ */
+export function pickTrainedRows(prior: Training | undefined, rows: number): number {
+  if (prior === undefined || prior.trainedRows < 1 || prior.trainedRows > rows) return rows;
+  if (rows > GROWTH * prior.trainedRows) return rows;
+  if (prior.imbalance > DRIFT * prior.trainedImbalance) return rows;
+  return prior.trainedRows;
+}
+
+/** Rows of the training sample for so many lists. */
+export function sampleRows(nlist: number, dims: number): number {
+  const wanted = Math.max(SAMPLE_ROWS, ROWS_PER_LIST * nlist);
+  return Math.max(nlist, Math.min(wanted, Math.floor(SAMPLE_VALUES / dims)));
+}
+
+/**
+ * Lists for an index trained on so many rows: the power of two nearest to 2 sqrt(rows), so that looking into a few
+ * lists costs about as much as comparing with the centroids; fewer where the training sample could not fill them.
+ */
+export function pickLists(trainedRows: number, eligibleRows: number, dims: number): number {
+  const near = 2 ** Math.round(Math.log2(2 * Math.sqrt(trainedRows)));
+  const held = Math.min(eligibleRows, Math.floor(SAMPLE_VALUES / dims));
+  return Math.max(1, Math.min(near, Math.floor(held / FEWEST_PER_LIST)));
+}
+
+/** nlist * sum(n^2) / (sum n)^2: 1 for equal lists, nlist when one list holds everything. */
+export function imbalanceOf(sizes: Float64Array): number {
+  let sum = 0;
+  let squares = 0;
+  for (const size of sizes) {
+    sum += size;
+    squares += size * size;
+  }
+  return sum === 0 ? 1 : (sizes.length * squares) / (sum * sum);
+}

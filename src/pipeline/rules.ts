@@ -1,0 +1,80 @@
+/**
+ * Finding rules by name: firn's own, and those in the `rules/` folder beside pipeline.yaml, one file each. Loaded when a
+ * target uses them. Knows no target.
+ */
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Rule } from '../engine/types.js';
+import { fileDigest } from '../engine/store.js';
+import { FirnError } from '../errors.js';
+import type { ReadPort } from '../files/port.js';
+
+/** A rule of a user is read by its file; its name is the file's. */
+const EXTENSION = '.mjs';
+
+const builtIn: { [name: string]: () => Promise<{ default: Rule }> } = {
+  command: () => import('../../rules/command.js'),
+  compress: () => import('../../rules/compress.js'),
+  consolidate: () => import('../../rules/consolidate.js'),
+  embed: () => import('../../rules/embed.js'),
+  index: () => import('../../rules/index.js'),
+};
+
+export function builtInRuleNames(): string[] {
+  return Object.keys(builtIn);
+}
+
+export async function builtInRule(name: string): Promise<Rule | undefined> {
+  return Object.hasOwn(builtIn, name) ? (await builtIn[name]()).default : undefined;
+}
+
+/** Names of all rules that pipeline.yaml in `root` can use. */
+export function ruleNames(port: ReadPort, root: string): string[] {
+  const own = port
+    .list(join(root, 'rules'))
+    .filter((entry) => entry.name.endsWith(EXTENSION))
+    .map((entry) => entry.name.slice(0, -EXTENSION.length));
+  return [...new Set([...builtInRuleNames(), ...own])].sort();
+}
+
+/** A rule by name; undefined when there is none. FirnError when a user's rule is not one, or takes a built-in's name. */
+export async function findRule(port: ReadPort, root: string, name: string): Promise<Rule | undefined> {
+  const path = join(root, 'rules', `${name}${EXTENSION}`);
+  const isOwn = /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && port.stat(path)?.kind === 'file';
+  const known = await builtInRule(name);
+  if (!isOwn) return known;
+  if (known !== undefined) {
+    throw new FirnError('usage', `has the name of a rule that firn brings along`, { path, advice: 'Rename the file.' });
+  }
+  return loadOwnRule(port, path, name);
+}
+
+async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<Rule> {
+  const digest = await fileDigest(port, path);
+  let loaded: { default?: Partial<Rule> };
+  try {
+    // The digest keeps a changed file from being taken from the module cache.
+    loaded = await import(`${pathToFileURL(path).href}?${digest.slice(7, 23)}`);
+  } catch (error) {
+    throw new FirnError('usage', `cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, {
+      path,
+      cause: error,
+    });
+  }
+  const rule = loaded.default;
+  const problem = problemOf(rule, name);
+  if (problem !== undefined) {
+    throw new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
+  }
+  // The file is part of the key; what it imports is not, so `version` has to be raised for that.
+  return { ...(rule as Rule), version: `${rule?.version} ${digest}` };
+}
+
+function problemOf(rule: Partial<Rule> | undefined, name: string): string | undefined {
+  if (rule === null || typeof rule !== 'object') return 'has no default export that is a rule';
+  if (rule.name !== name) return `exports the rule "${rule.name}", expected "${name}" as the file is called`;
+  if (typeof rule.version !== 'string') return 'the rule has no `version` (a text)';
+  if (typeof rule.expand !== 'function' || typeof rule.run !== 'function') return 'the rule lacks `expand` or `run`';
+  if (rule.parameters === undefined || rule.fields === undefined) return 'the rule lacks `parameters` or `fields`';
+  return undefined;
+}

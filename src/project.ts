@@ -1,0 +1,133 @@
+/** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
+import { join, resolve } from 'node:path';
+import { type BuildOptions, type PlannedStep, planBuild, runBuild } from './engine/build.js';
+import type { BuildSummary, Listener } from './engine/events.js';
+import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
+import { fileDigest } from './engine/store.js';
+import type { Digester } from './engine/types.js';
+import { FirnError } from './errors.js';
+import { disk } from './files/disk.js';
+import type { Port } from './files/port.js';
+import { expandPipeline } from './pipeline/expand.js';
+import { loadPipeline, type Pipeline } from './pipeline/load.js';
+import { suggest } from './pipeline/nearest.js';
+import { findRule, ruleNames } from './pipeline/rules.js';
+import type { IgnoredRun } from './runs/discover.js';
+import { runDigester } from './runs/run-array.js';
+
+export const PIPELINE_FILE = 'pipeline.yaml';
+export const CACHE_FOLDER = 'cache';
+
+export interface ProjectOptions {
+  /** The folder of pipeline.yaml. */
+  directory: string;
+  port?: Port;
+  /** milliseconds since 1970 */
+  now?: () => number;
+}
+
+export interface Project {
+  /** Absolute. */
+  root: string;
+  port: Port;
+  now: () => number;
+  pipeline: Pipeline;
+  graph: StepGraph;
+  ignored: IgnoredRun[];
+  digesters: ReadonlyMap<string, Digester>;
+}
+
+export interface BuildRequest {
+  /** All when empty. */
+  targets?: readonly string[];
+  force?: boolean;
+  jobs?: number;
+  keepGoing?: boolean;
+  signal?: AbortSignal;
+  onEvent?: Listener;
+}
+
+/** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
+export async function openProject(options: ProjectOptions): Promise<Project> {
+  const { port = disk, now = Date.now } = options;
+  const root = resolve(options.directory);
+  const pipeline = await readPipeline(port, root);
+  const { steps, ignored } = expandPipeline(pipeline, { port, root, nowMs: now() });
+  return { root, port, now, pipeline, graph: buildGraph(steps), ignored, digesters: digestersOf(root) };
+}
+
+/** pipeline.yaml alone, without looking at runs. */
+export async function readPipeline(port: Port, root: string): Promise<Pipeline> {
+  const path = join(root, PIPELINE_FILE);
+  const text = port.readText(path, 16 * 1024 * 1024);
+  if (text === undefined) {
+    throw new FirnError('usage', 'there is no pipeline.yaml here', {
+      path: root,
+      advice: 'Go to the folder that has one, name it with -C DIR, or write one with `firn init`.',
+    });
+  }
+  return loadPipeline(PIPELINE_FILE, text, (name) => findRule(port, root, name), ruleNames(port, root));
+}
+
+function digestersOf(root: string): ReadonlyMap<string, Digester> {
+  return new Map<string, Digester>([
+    [
+      'file',
+      {
+        files: (path) => [path],
+        async digest(path, { port, signal, onBytes }) {
+          const stat = port.stat(join(root, path));
+          if (stat === undefined) return undefined;
+          if (stat.kind !== 'file') {
+            throw new FirnError('input', 'is no file', { path, advice: 'Name the files in it, or a pattern such as folder/*.' });
+          }
+          return { digest: await fileDigest(port, join(root, path), { signal, onBytes }) };
+        },
+      },
+    ],
+    ['run', runDigester(root)],
+  ]);
+}
+
+/** Does what is stale. Failed steps are in the summary. */
+export function build(project: Project, request: BuildRequest = {}): Promise<BuildSummary> {
+  return runBuild(engineOptions(project, request));
+}
+
+/** What `build` with the same request would do. Writes nothing. */
+export function plan(project: Project, request: BuildRequest = {}): Promise<PlannedStep[]> {
+  return planBuild(engineOptions(project, request));
+}
+
+export function cacheDirectory(project: Project): string {
+  return join(project.root, CACHE_FOLDER);
+}
+
+function engineOptions(project: Project, request: BuildRequest): BuildOptions {
+  const { targets = [], force = false } = request;
+  checkTargets(project, targets);
+  const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
+  return {
+    port: project.port,
+    root: project.root,
+    cacheDirectory: cacheDirectory(project),
+    cacheLimit: project.pipeline.cacheLimit,
+    digesters: project.digesters,
+    graph: project.graph,
+    steps: selectSteps(project.graph, targets),
+    force: new Set(force ? forced : []),
+    jobs: request.jobs ?? 1,
+    keepGoing: request.keepGoing ?? false,
+    signal: request.signal ?? new AbortController().signal,
+    emit: request.onEvent ?? (() => undefined),
+    now: project.now,
+  };
+}
+
+export function checkTargets(project: Project, targets: readonly string[]): void {
+  const known = [...project.pipeline.targets.keys()];
+  for (const name of targets) {
+    if (known.includes(name)) continue;
+    throw new FirnError('usage', `there is no target "${name}"`, { path: PIPELINE_FILE, advice: suggest(name, known) });
+  }
+}

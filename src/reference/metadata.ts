@@ -1,0 +1,159 @@
+/**
+ * consolidated_metadata.json: the older system's fields, so that its tools read it unchanged, and beside them the runs as
+ * ranges, which is all that firn itself reads of the file. The list of sequences stands last and is never parsed here.
+ */
+import { createHash } from 'node:crypto';
+import type { Dtype } from '../arrays/types.js';
+import { FirnError } from '../errors.js';
+import type { ReadPort, WritePort } from '../files/port.js';
+import { LineWriter } from '../files/line-writer.js';
+import { layoutDigest, type Range, startsOf } from './layout.js';
+
+const FORMAT = 1;
+/** The part before the sequences: about 300 bytes a run. */
+const HEAD_LIMIT = 256 * 1024 * 1024;
+const HEAD_BLOCK = 1024 * 1024;
+const SEQUENCES_KEY = /\n {2}"sequences": \[/;
+
+export interface ReferenceFacts {
+  ranges: Range[];
+  dims: number;
+  dtype: Dtype;
+  /** `sha256:` of the bytes of consolidated_embeddings.npy. */
+  embeddings: string;
+}
+
+interface Head {
+  total_sequences: number;
+  total_runs: number;
+  datasets: string[];
+  embedding_dim: number;
+  firn: { format: number; dtype: string; embeddings: string; layout: string; check: string };
+  runs: (Range & { start: number })[];
+}
+
+/** The same facts give the same bytes. `sequences` off leaves the per-row list empty. */
+export async function writeMetadata(
+  port: WritePort,
+  path: string,
+  facts: ReferenceFacts,
+  options: { sequences: boolean; signal?: AbortSignal },
+): Promise<void> {
+  const head = JSON.stringify(headOf(facts), null, 2);
+  const lines = await LineWriter.create(port, path);
+  try {
+    await lines.write(`${head.slice(0, head.lastIndexOf('\n}'))},\n  "sequences": [`);
+    let first = true;
+    if (options.sequences) {
+      for (const range of facts.ranges) {
+        options.signal?.throwIfAborted();
+        const dataset = JSON.stringify(range.dataset);
+        const run = JSON.stringify(range.run_id);
+        // The container may change from .npy to .npz and back; the name of the source does not.
+        const source = JSON.stringify(`${range.dataset}/${range.run_id}/embeddings.npy`);
+        for (let i = 0; i < range.count; i++) {
+          const row = `{"dataset": ${dataset}, "run_id": ${run}, "seq_idx": ${i}, "source_file": ${source}}`;
+          await lines.write(`${first ? '' : ','}\n    ${row}`);
+          first = false;
+        }
+      }
+    }
+    await lines.write(first ? ']\n}\n' : '\n  ]\n}\n');
+    await lines.finish();
+  } catch (error) {
+    await lines.abort();
+    throw error;
+  }
+}
+
+function headOf(facts: ReferenceFacts): Head {
+  const starts = startsOf(facts.ranges);
+  const datasets = [...new Set(facts.ranges.map((range) => range.dataset))].sort();
+  const runs = facts.ranges.map((range, i) => ({
+    dataset: range.dataset,
+    run_id: range.run_id,
+    start: starts[i],
+    count: range.count,
+    digest: range.digest,
+    dtype: range.dtype,
+    version: range.version,
+    retained: range.retained,
+  }));
+  return {
+    total_sequences: starts[starts.length - 1],
+    total_runs: facts.ranges.length,
+    datasets,
+    embedding_dim: facts.dims,
+    firn: {
+      format: FORMAT,
+      dtype: `<${facts.dtype}`,
+      embeddings: facts.embeddings,
+      layout: layoutDigest(facts.ranges),
+      check: checkOf(runs),
+    },
+    runs,
+  };
+}
+
+/** Shows whether the ranges are as firn wrote them. */
+function checkOf(runs: Head['runs']): string {
+  return `sha256:${createHash('sha256').update(JSON.stringify(runs)).digest('hex')}`;
+}
+
+/**
+ * The ranges and facts of a reference that firn wrote. Undefined when there is no such file or another program wrote it;
+ * FirnError when firn wrote it and it was altered or cut.
+ */
+export async function readMetadata(port: ReadPort, path: string): Promise<ReferenceFacts | undefined> {
+  if (port.stat(path)?.kind !== 'file') return undefined;
+  const text = await readHead(port, path);
+  let head: Partial<Head> | undefined;
+  try {
+    head = text === undefined ? undefined : (JSON.parse(text) as Partial<Head>);
+  } catch {
+    head = undefined;
+  }
+  if (head?.firn === undefined || !Array.isArray(head.runs)) return undefined;
+  if (head.firn.format > FORMAT) {
+    throw new FirnError('input', `was written by a newer firn (format ${head.firn.format})`, {
+      path,
+      advice: 'Use that firn, or a newer one.',
+    });
+  }
+  const ranges = head.runs.map(({ start: _start, ...range }) => range);
+  if (head.firn.check !== checkOf(head.runs)) {
+    throw new FirnError('input', 'the list of runs was altered since firn wrote it', {
+      path,
+      advice: 'Put the file back as it was (a release or backup has it).',
+    });
+  }
+  return {
+    ranges,
+    dims: head.embedding_dim as number,
+    dtype: head.firn.dtype.slice(1) as Dtype,
+    embeddings: head.firn.embeddings,
+  };
+}
+
+/** The text before the sequences, closed to be JSON by itself; undefined when the file is not laid out as firn's. */
+async function readHead(port: ReadPort, path: string): Promise<string | undefined> {
+  const handle = await port.open(path);
+  try {
+    const blocks: Buffer[] = [];
+    const block = Buffer.allocUnsafe(HEAD_BLOCK);
+    for (let position = 0; position < HEAD_LIMIT; ) {
+      const read = await handle.read(block, position);
+      if (read === 0) return undefined;
+      blocks.push(Buffer.from(block.subarray(0, read)));
+      position += read;
+      const text = Buffer.concat(blocks).toString('utf8');
+      const found = SEQUENCES_KEY.exec(text);
+      if (found !== null) return `${text.slice(0, found.index).replace(/,\s*$/, '')}\n}`;
+      // Another program's file may begin with the sequences; its head would be the whole file.
+      if (position === read && !text.includes('"firn": {') && !text.includes('"runs": [')) return undefined;
+    }
+    return undefined;
+  } finally {
+    await handle.close();
+  }
+}

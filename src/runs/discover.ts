@@ -1,0 +1,114 @@
+/**
+ * Which runs are on disk: `<runs>/<dataset>/<run>/` with `embeddings.npy`, `embeddings.npz` or both. Looks at names and
+ * stats only; knows neither what is in the arrays nor which runs a target wants.
+ */
+import { join } from 'node:path';
+import type { DirectoryEntry, FileStat, ReadPort } from '../files/port.js';
+
+export const NPY_FILE = 'embeddings.npy';
+export const NPZ_FILE = 'embeddings.npz';
+
+export interface Run {
+  /** `dataset/run` */
+  name: string;
+  dataset: string;
+  run: string;
+  /** Below the runs folder, as that was given. */
+  directory: string;
+  npy?: FileStat;
+  npz?: FileStat;
+}
+
+/** Something that looks like a run, a dataset or an array and is passed over. */
+export interface IgnoredRun {
+  path: string;
+  reason: string;
+}
+
+export interface Discovered {
+  /** By name in code-unit order. */
+  runs: Run[];
+  ignored: IgnoredRun[];
+}
+
+const LINK = 'is a link: nothing is read through links, and a run counts under one name only';
+const MISPLACED = 'is no run: an array belongs in <dataset>/<run>/';
+
+/**
+ * The runs below `runsDir`; none when there is no such folder. Names that begin with `.` and other files are no runs.
+ * Links are not followed, wherever they lead: a link such as `latest` would count its run twice, and one that leads out
+ * of the project would read behind its back. They are listed in `ignored`, with folders whose names are not UTF-8.
+ * Costs one listing a folder and one stat an array.
+ */
+export function discoverRuns(port: ReadPort, runsDir: string): Discovered {
+  const runs: Run[] = [];
+  const ignored: IgnoredRun[] = [];
+  for (const dataset of folders(port, runsDir, port.list(runsDir), ignored)) {
+    const listing = port.list(join(runsDir, dataset));
+    for (const run of folders(port, join(runsDir, dataset), listing, ignored)) {
+      const directory = join(runsDir, dataset, run);
+      const arrays = findArrays(port, directory, ignored);
+      if (arrays !== undefined) runs.push({ name: `${dataset}/${run}`, dataset, run, directory, ...arrays });
+    }
+  }
+  // Not yet in order: as whole names, `a-b/x` comes before `a/x`.
+  runs.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return { runs, ignored };
+}
+
+/** The names of the folders in `path` that can be a dataset or a run. */
+function folders(port: ReadPort, path: string, listing: DirectoryEntry[], ignored: IgnoredRun[]): string[] {
+  const found: string[] = [];
+  for (const { name, kind } of listing) {
+    if (name.startsWith('.')) continue;
+    const reason = whyNot(port, join(path, name), name, kind);
+    if (reason !== undefined) ignored.push({ path: join(path, name), reason });
+    else if (kind === 'directory') found.push(name);
+  }
+  return found;
+}
+
+function whyNot(
+  port: ReadPort,
+  path: string,
+  name: string,
+  kind: DirectoryEntry['kind'],
+): string | undefined {
+  if (isArray(name) && kind !== 'directory') return MISPLACED;
+  if (kind === 'link') return leadsToFile(port, path) ? undefined : LINK;
+  // Node shows bytes that are not UTF-8 as U+FFFD, and then finds nothing under that name.
+  const lost = kind === 'directory' && name.includes('\ufffd') && port.stat(path) === undefined;
+  return lost ? 'its name is not UTF-8; rename it' : undefined;
+}
+
+function isArray(name: string): boolean {
+  return name === NPY_FILE || name === NPZ_FILE;
+}
+
+/** False also for a link that leads nowhere, round in a circle, or where we may not look. */
+function leadsToFile(port: ReadPort, path: string): boolean {
+  try {
+    return port.stat(path)?.kind === 'file';
+  } catch {
+    return false;
+  }
+}
+
+function findArrays(
+  port: ReadPort,
+  directory: string,
+  ignored: IgnoredRun[],
+): Pick<Run, 'npy' | 'npz'> | undefined {
+  const arrays: Pick<Run, 'npy' | 'npz'> = {};
+  for (const { name, kind } of port.list(directory)) {
+    if (!isArray(name)) continue;
+    const path = join(directory, name);
+    if (kind !== 'file') {
+      ignored.push({ path, reason: kind === 'link' ? LINK : 'is not a regular file' });
+      continue;
+    }
+    const stat = port.stat(path);
+    if (stat?.kind === 'file') arrays[name === NPY_FILE ? 'npy' : 'npz'] = stat;
+  }
+  return arrays.npy === undefined && arrays.npz === undefined ? undefined : arrays;
+}

@@ -1,0 +1,91 @@
+/**
+ * The array of a run, whichever container holds it. With both, embeddings.npy is the truth and embeddings.npz has to be
+ * a copy: one that firn made says so in its comment, any other must hold the same values. Knows no reference.
+ */
+import { join } from 'node:path';
+import { arrayDigest } from '../arrays/digest.js';
+import { openArray } from '../arrays/open.js';
+import type { ArrayReader } from '../arrays/types.js';
+import { readNpzComment } from '../arrays/zip-directory.js';
+import type { Digest, Digester, DigestOptions } from '../engine/types.js';
+import { FirnError } from '../errors.js';
+import type { ReadPort } from '../files/port.js';
+import { NPY_FILE, NPZ_FILE } from './discover.js';
+
+/** What firn writes into the comment of an npz file it makes. */
+export interface CopyNote {
+  firn: 1;
+  /** Content digest of the array that was compressed. */
+  source: string;
+  precision: string;
+}
+
+export function formatCopyNote(source: string, precision: string): string {
+  return JSON.stringify({ firn: 1, source, precision } satisfies CopyNote);
+}
+
+/** The note of an npz file that firn made; undefined for any other file, also one that cannot be read. */
+export async function readCopyNote(port: ReadPort, path: string): Promise<CopyNote | undefined> {
+  try {
+    const note = JSON.parse(await readNpzComment(port, path)) as CopyNote | null;
+    return note?.firn === 1 && typeof note.source === 'string' ? note : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The file that holds the truth of a run; undefined when the directory holds no array. */
+export function runFile(port: ReadPort, directory: string): string | undefined {
+  for (const name of [NPY_FILE, NPZ_FILE]) {
+    const path = join(directory, name);
+    if (port.stat(path)?.kind === 'file') return path;
+  }
+  return undefined;
+}
+
+/** Opens the run's array; FirnError (missing) when it has none. */
+export async function openRun(port: ReadPort, directory: string): Promise<ArrayReader> {
+  const path = runFile(port, directory);
+  if (path === undefined) {
+    throw new FirnError('missing', 'holds neither embeddings.npy nor embeddings.npz', {
+      path: directory,
+      advice: 'Look at the analysis that should have written it.',
+    });
+  }
+  return openArray(port, path);
+}
+
+/** Digests runs by content; paths are relative to `root`. */
+export function runDigester(root: string): Digester {
+  return {
+    files: (path) => [`${path}/${NPY_FILE}`, `${path}/${NPZ_FILE}`],
+    digest: (path, options) => digestRun(join(root, path), options),
+  };
+}
+
+async function digestRun(directory: string, options: DigestOptions): Promise<Digest | undefined> {
+  const { port } = options;
+  const truth = runFile(port, directory);
+  if (truth === undefined) return undefined;
+  const digest = await digestFile(truth, options);
+  const copy = join(directory, NPZ_FILE);
+  if (truth === copy || port.stat(copy)?.kind !== 'file') return digest;
+  if ((await readCopyNote(port, copy)) !== undefined) return digest;
+  if ((await digestFile(copy, options)).digest !== digest.digest) {
+    throw new FirnError('conflict', `differs from ${copy}, and nothing says that firn made that file from it`, {
+      path: truth,
+      advice: 'One run cannot be two arrays: remove or rename the file that is wrong.',
+    });
+  }
+  return digest;
+}
+
+async function digestFile(path: string, options: DigestOptions): Promise<Digest> {
+  const reader = await openArray(options.port, path);
+  try {
+    const digest = await arrayDigest(reader, options.signal, options.onBytes);
+    return { digest, facts: { rows: reader.rows, dims: reader.dims, dtype: reader.dtype } };
+  } finally {
+    await reader.close();
+  }
+}
