@@ -9,7 +9,7 @@ import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
 import type { Port } from './files/port.js';
 import { expandPipeline } from './pipeline/expand.js';
-import { loadPipeline, type Pipeline } from './pipeline/load.js';
+import { DEFAULT_RUNS, DEFAULT_VERSIONS, loadPipeline, type Pipeline } from './pipeline/load.js';
 import { suggest } from './pipeline/nearest.js';
 import { findRule, ruleNames } from './pipeline/rules.js';
 import type { IgnoredRun } from './runs/discover.js';
@@ -51,9 +51,14 @@ export interface BuildRequest {
 export async function openProject(options: ProjectOptions): Promise<Project> {
   const { port = disk, now = Date.now } = options;
   const root = resolve(options.directory);
-  const pipeline = await readPipeline(port, root);
+  return projectOf(await readPipeline(port, root), { root, port, now });
+}
+
+/** A project with a pipeline that does not come from its file: for commands that build one target of their own. */
+export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
+  const { root, port, now } = place;
   const { steps, ignored } = expandPipeline(pipeline, { port, root, nowMs: now() });
-  return { root, port, now, pipeline, graph: buildGraph(steps), ignored, digesters: digestersOf(root) };
+  return { ...place, pipeline, graph: buildGraph(steps), ignored, digesters: digestersOf(root) };
 }
 
 /** pipeline.yaml alone, without looking at runs. */
@@ -130,4 +135,14 @@ export function checkTargets(project: Project, targets: readonly string[]): void
     if (known.includes(name)) continue;
     throw new FirnError('usage', `there is no target "${name}"`, { path: PIPELINE_FILE, advice: suggest(name, known) });
   }
+}
+
+/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
+export async function projectPlaces(
+  directory: string,
+  port: Port = disk,
+): Promise<{ root: string; pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> }> {
+  const root = resolve(directory);
+  if (port.stat(join(root, PIPELINE_FILE)) !== undefined) return { root, pipeline: await readPipeline(port, root) };
+  return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };
 }

@@ -1,15 +1,14 @@
-/** Names for files and folders that are not finished: hidden, beside the final name, unique in this process. */
+/** Names for files and folders that are not finished: hidden, beside the final name, unique. */
+import { randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 
 /** Everything that begins with this is firn's own and unfinished; discovery passes it over. */
 export const TEMPORARY_PREFIX = '.firn-';
 
-let count = 0;
-
 /** A name in the folder of `path` that nothing else uses. */
 export function temporaryName(path: string, label = 'tmp'): string {
-  count += 1;
-  return join(dirname(path), `${TEMPORARY_PREFIX}${label}-${process.pid}-${count}`);
+  // Not the pid: containers give the same one again, and a killed process leaves its files.
+  return join(dirname(path), `${TEMPORARY_PREFIX}${label}-${randomBytes(6).toString('hex')}`);
 }
 
 export function isTemporary(path: string): boolean {

@@ -1,0 +1,65 @@
+#!/usr/bin/env node
+/** The program `firn`: names its commands and loads the one that is asked for. No logic. */
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { defineBuild } from './cli/build.js';
+import { defineClean } from './cli/clean.js';
+import { defineCompress } from './cli/compress.js';
+import { defineGraph } from './cli/graph.js';
+import { defineInit } from './cli/init.js';
+import { EXIT, note } from './cli/main.js';
+import { defineSearch } from './cli/search.js';
+import { defineStatus } from './cli/status.js';
+import { defineUnlock } from './cli/unlock.js';
+import { defineVersions } from './cli/versions.js';
+import { defineWhy } from './cli/why.js';
+import { FirnError } from './errors.js';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+
+const program = new Command('firn')
+  .description('make for embedding collections: builds what follows from runs of embeddings, and only what is stale')
+  .version(version)
+  .option('-C, --directory <dir>', 'the folder of pipeline.yaml', '.')
+  .showSuggestionAfterError()
+  .exitOverride()
+  .configureHelp({ showGlobalOptions: true })
+  .addHelpText(
+    'after',
+    `
+Examples:
+  firn init                          write a pipeline.yaml for the runs that are here
+  firn build                         build everything that is stale
+  firn build --dry-run --explain     say what would be built, and why
+  firn search --run My_Dataset/2024-11-22 --seq-idx 42 --top-k 10`,
+  );
+
+for (const define of [
+  defineInit,
+  defineBuild,
+  defineStatus,
+  defineWhy,
+  defineGraph,
+  defineSearch,
+  defineCompress,
+  defineVersions,
+  defineClean,
+  defineUnlock,
+]) {
+  define(program);
+}
+
+// A reader that closes the pipe early (head) is no error.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(EXIT.done);
+});
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+  else if (error instanceof FirnError) {
+    note(`firn: ${error.format()}`);
+    process.exitCode = EXIT.usage;
+  } else throw error;
+}

@@ -1,0 +1,45 @@
+/** `firn clean`: removes outputs that a build makes again. A dry run unless told otherwise. */
+import type { Command } from 'commander';
+import { FirnError } from '../errors.js';
+import { act, globalOptions, note, print, printJson } from './main.js';
+import { formatBytes, plural, safe } from './text.js';
+
+interface CleanFlags {
+  all?: boolean;
+  execute?: boolean;
+  json?: boolean;
+}
+
+export function defineClean(program: Command): void {
+  program
+    .command('clean [target...]')
+    .description('remove what firn built for these targets; never the only copy of anything; a dry run unless --execute')
+    .option('--all', 'all targets')
+    .option('--execute', 'do it')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExamples:\n  firn clean index\n  firn clean --all --execute')
+    .action((targets: string[], flags: CleanFlags, command: Command) =>
+      act(async (signal) => {
+        const { checkTargets, openProject } = await import('../project.js');
+        const { clean, planClean } = await import('../clean.js');
+        if (targets.length === 0 && !flags.all) {
+          throw new FirnError('usage', 'name the targets to clean, or give --all');
+        }
+        const project = await openProject(globalOptions(command));
+        checkTargets(project, targets);
+        const items = await planClean(project, new Set(flags.all ? project.pipeline.targets.keys() : targets));
+        const going = items.filter((item) => item.spared === undefined);
+        const bytes = going.reduce((sum, item) => sum + item.bytes, 0);
+        if (flags.execute) await clean(project, items, signal);
+        if (flags.json) {
+          printJson({ dryRun: !flags.execute, bytes, removed: going.map((item) => item.path), spared: items.filter((item) => item.spared !== undefined) });
+          return;
+        }
+        for (const item of items) {
+          if (item.spared === undefined) print(`${flags.execute ? 'removed' : 'would remove'} ${safe(item.path)}`);
+          else note(`kept ${safe(item.path)}: ${safe(item.spared)}`);
+        }
+        print(`${plural(going.length, 'file')}, ${formatBytes(bytes)}${flags.execute ? ' freed' : '; nothing was removed, add --execute to do it'}`);
+      }),
+    );
+}

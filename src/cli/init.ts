@@ -1,0 +1,54 @@
+/** `firn init`: a first pipeline.yaml for what is here. */
+import { join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Command } from 'commander';
+import { FirnError } from '../errors.js';
+import { act, globalOptions, print } from './main.js';
+import { plural, safe } from './text.js';
+
+export function defineInit(program: Command): void {
+  program
+    .command('init')
+    .description('write a starter pipeline.yaml for the runs that are here')
+    .option('--runs <dir>', 'the folder of runs, relative to the project', 'consolidated_data/runs')
+    .addHelpText('after', '\nExample:\n  cd my-lab && firn init && firn build --dry-run')
+    .action((flags: { runs: string }, command: Command) =>
+      act(async () => {
+        const { disk } = await import('../files/disk.js');
+        const { writeFileAtomic } = await import('../files/write-file.js');
+        const { discoverRuns } = await import('../runs/discover.js');
+        const { loadRegistry, listVersions } = await import('../runs/versions.js');
+        const { starterPipeline } = await import('../pipeline/starter.js');
+        const { PIPELINE_FILE } = await import('../project.js');
+        const { checkProjectPath } = await import('../pipeline/project-path.js');
+        const { DEFAULT_VERSIONS } = await import('../pipeline/load.js');
+        const { findFiles } = await import('../pipeline/pattern.js');
+        const root = resolve(globalOptions(command).directory);
+        const path = join(root, PIPELINE_FILE);
+        if (disk.stat(path) !== undefined) {
+          throw new FirnError('usage', 'is there already', { path, advice: 'Edit it, or move it away first.' });
+        }
+        const runsDir = checkProjectPath(flags.runs, (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }));
+        const { runs } = discoverRuns(disk, join(root, runsDir));
+        const sequences = ['fasta', 'fa', 'fastq', 'fasta.gz', 'fa.gz', 'fastq.gz']
+          .map((extension) => ({ extension, files: findFiles(disk, root, `sequences/*/*.${extension}`).length }))
+          .filter(({ files }) => files > 0);
+        const text = starterPipeline({
+          runsDir,
+          schema: schemaPath(root),
+          sequences: sequences.map(({ extension }) => `sequences/*/*.${extension}`),
+          versions: listVersions(loadRegistry(disk, join(root, DEFAULT_VERSIONS))).map(({ version }) => version),
+        });
+        await writeFileAtomic(disk, path, text);
+        print(`wrote ${safe(path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`);
+        print('next: firn build --dry-run');
+      }),
+    );
+}
+
+/** The schema that came with this program, as an editor finds it from the project. */
+function schemaPath(root: string): string {
+  const shipped = fileURLToPath(new URL('../../../schema/pipeline.schema.json', import.meta.url));
+  const inside = relative(root, shipped);
+  return inside.startsWith('..') ? shipped : `./${inside.split(sep).join('/')}`;
+}

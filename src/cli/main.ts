@@ -1,0 +1,72 @@
+/** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
+import type { Command } from 'commander';
+import { FirnError, messageOf } from '../errors.js';
+import { safe } from './text.js';
+
+export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
+
+export interface GlobalOptions {
+  /** The folder of pipeline.yaml. */
+  directory: string;
+}
+
+/** Results. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Messages. */
+export function note(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, 2));
+}
+
+export function globalOptions(command: Command): GlobalOptions {
+  return { directory: String(command.optsWithGlobals().directory ?? '.') };
+}
+
+/** Runs a command's action; turns what it throws into a message and an exit code. */
+export async function act(action: (signal: AbortSignal) => Promise<number | undefined>): Promise<void> {
+  const abort = new AbortController();
+  const stop = (): void => {
+    // The second one leaves at once.
+    if (abort.signal.aborted) process.exit(EXIT.interrupted);
+    abort.abort(new FirnError('interrupted', 'interrupted'));
+  };
+  process.on('SIGINT', stop);
+  process.on('SIGTERM', stop);
+  try {
+    process.exitCode = (await action(abort.signal)) ?? EXIT.done;
+  } catch (error) {
+    process.exitCode = report(error);
+  } finally {
+    process.off('SIGINT', stop);
+    process.off('SIGTERM', stop);
+  }
+  if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
+}
+
+function report(error: unknown): number {
+  if (error instanceof FirnError) {
+    note(`firn: ${safe(error.format(), true)}`);
+    if (error.kind === 'interrupted') return EXIT.interrupted;
+    return error.kind === 'usage' ? EXIT.usage : EXIT.failed;
+  }
+  note(`firn: ${safe(messageOf(error), true)}`);
+  if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
+  return EXIT.failed;
+}
+
+/** For commander: a whole number of at least `least`. */
+export function wholeNumber(name: string, least: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || !Number.isSafeInteger(value) || value < least) {
+      throw new FirnError('usage', `${name} must be a whole number of at least ${least}, found "${text}"`);
+    }
+    return value;
+  };
+}

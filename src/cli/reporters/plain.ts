@@ -1,0 +1,86 @@
+/** A build as lines, for logs and pipes: one line when a step starts, one when it ends. Messages to standard error. */
+import type { BuildSummary, Listener, StepOutcome } from '../../engine/events.js';
+import type { Json } from '../../engine/types.js';
+import { messageOf } from '../../errors.js';
+import { whyText } from '../build.js';
+import { note, print } from '../main.js';
+import { formatBytes, formatCount, formatSeconds, plural, safe } from '../text.js';
+
+export function plainReporter(explain: boolean): Listener {
+  return (event) => {
+    switch (event.type) {
+      case 'waiting':
+        note(`waiting for ${safe(event.holder)} to finish`);
+        break;
+      case 'start':
+        note(`${event.restore ? 'restore' : 'run'} ${safe(event.step)}: ${whyText(event, explain)}`);
+        break;
+      case 'log':
+        note(`  ${safe(event.step)}| ${safe(event.line)}`);
+        break;
+      case 'warning':
+        note(`warning: ${event.step === undefined ? '' : `${safe(event.step)}: `}${safe(event.message)}`);
+        break;
+      case 'finish':
+        showFinish(event.outcome, event.finished, event.steps);
+        break;
+      case 'end':
+        print(summaryLine(event.summary));
+        break;
+      default:
+        break;
+    }
+  };
+}
+
+function showFinish(outcome: StepOutcome, finished: number, steps: number): void {
+  const head = `[${finished}/${steps}]`;
+  const id = safe(outcome.id);
+  switch (outcome.status) {
+    case 'ran':
+    case 'restored':
+      note(`${head} ${outcome.status === 'ran' ? 'built' : 'restored'} ${id} in ${formatSeconds(outcome.seconds)}${statsText(outcome.stats)}`);
+      break;
+    case 'failed':
+      note(`${head} FAILED ${id}: ${safe(messageOf(outcome.error), true)}`);
+      break;
+    case 'skipped':
+      note(`${head} skipped ${id}: ${whyText(outcome, false)}`);
+      break;
+    default:
+      break;
+  }
+}
+
+/** The few facts worth a place on the line. */
+function statsText(stats: { [name: string]: Json } | undefined): string {
+  if (stats === undefined) return '';
+  const parts: string[] = [];
+  for (const [name, value] of Object.entries(stats)) {
+    if (typeof value === 'number') parts.push(`${name} ${showNumber(name, value)}`);
+    else if (typeof value === 'string') parts.push(`${name} ${safe(value)}`);
+  }
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+}
+
+function showNumber(name: string, value: number): string {
+  if (/bytes$/i.test(name)) return formatBytes(value);
+  return Number.isInteger(value) ? formatCount(value) : String(Number(value.toPrecision(4)));
+}
+
+export function summaryLine(summary: BuildSummary): string {
+  const total = summary.outcomes.length;
+  const time = formatSeconds(summary.seconds);
+  if (summary.fresh === total) return `nothing to do: ${plural(total, 'step')} fresh (${time})`;
+  const parts: string[] = [];
+  for (const [word, count] of [
+    ['built', summary.ran],
+    ['restored', summary.restored],
+    ['fresh', summary.fresh],
+    ['failed', summary.failed],
+    ['skipped', summary.skipped],
+  ] as const) {
+    if (count > 0) parts.push(`${count} ${word}`);
+  }
+  return `${plural(total, 'step')}: ${parts.join(', ')} (${time})`;
+}

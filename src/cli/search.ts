@@ -1,0 +1,131 @@
+/** `firn search`: what is this sequence like? */
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { FirnError } from '../errors.js';
+import type { Query, SearchAnswer } from '../search.js';
+import { act, globalOptions, note, print, printJson, wholeNumber } from './main.js';
+import { safe, table } from './text.js';
+
+interface SearchFlags {
+  run?: string;
+  seqIdx?: number;
+  query?: string;
+  queryFile?: string;
+  reference: string;
+  topK: number;
+  nprobe?: number;
+  excludeSameRun?: boolean;
+  output?: string;
+  json?: boolean;
+}
+
+export function defineSearch(program: Command): void {
+  program
+    .command('search')
+    .description('find the nearest sequences in a reference')
+    .option('--run <dataset/run>', 'the run that holds the query')
+    .option('--seq-idx <row>', 'its row in the run, from 0', wholeNumber('--seq-idx', 0))
+    .option('--query <sequence>', 'a nucleotide sequence, embedded as the runs of the reference were')
+    .option('--query-file <fasta>', 'the same from the sequences of a FASTA or FASTQ file')
+    .option('--reference <dir>', 'the directory of the reference', 'data/reference')
+    .option('-k, --top-k <k>', 'how many neighbours', wholeNumber('--top-k', 1), 10)
+    .option('--nprobe <lists>', 'lists of an IVF index to look into, instead of the number in the index', wholeNumber('--nprobe', 1))
+    .option('--exclude-same-run', 'leave out rows of the run that the query is from')
+    .option('--output <file>', 'write the answer as JSON to this file')
+    .option('--json', 'print the answer as JSON')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  firn search --run My_Dataset/2024-11-22_10-30-45 --seq-idx 42
+  firn search --run My_Dataset/2024-11-22_10-30-45 --seq-idx 42 --exclude-same-run --top-k 5
+  firn search --query ACGTTGCAAGCTTGCATGCCTGCAGG --reference data/reference_v2.0 --json
+
+Distances are squared Euclidean (or inner products, for an index of that metric), as FAISS gives them.`,
+    )
+    .action((flags: SearchFlags, command: Command) =>
+      act(async (signal) => {
+        const { projectPlaces } = await import('../project.js');
+        const { disk } = await import('../files/disk.js');
+        const { search } = await import('../search.js');
+        const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
+        const answers: SearchAnswer[] = [];
+        for await (const query of queriesOf(flags)) {
+          const answer = await search({
+            port: disk,
+            reference: resolve(root, flags.reference),
+            runsDir: join(root, pipeline.runsDir),
+            query,
+            topK: flags.topK,
+            excludeSameRun: flags.excludeSameRun ?? false,
+            signal,
+            ...(flags.nprobe === undefined ? {} : { nprobe: flags.nprobe }),
+          });
+          answers.push(answer);
+          if (!flags.json) show(answer);
+        }
+        if (answers.length === 0) throw new FirnError('input', 'holds no sequence', { path: flags.queryFile ?? '' });
+        const json = answers.length === 1 ? answerJson(answers[0]) : answers.map(answerJson);
+        if (flags.json) printJson(json);
+        if (flags.output !== undefined) {
+          const { writeFileAtomic } = await import('../files/write-file.js');
+          await writeFileAtomic(disk, resolve(flags.output), `${JSON.stringify(json, null, 2)}\n`);
+          if (!flags.json) note(`written to ${safe(flags.output)}`);
+        }
+      }),
+    );
+}
+
+async function* queriesOf(flags: SearchFlags): AsyncGenerator<Query> {
+  const given = [flags.run, flags.query, flags.queryFile].filter((value) => value !== undefined);
+  if (given.length !== 1) {
+    throw new FirnError('usage', 'a search needs one of --run (with --seq-idx), --query and --query-file');
+  }
+  if ((flags.run === undefined) !== (flags.seqIdx === undefined)) {
+    throw new FirnError('usage', flags.run === undefined ? '--seq-idx goes with --run' : '--run needs --seq-idx: which row of the run?');
+  }
+  if (flags.run !== undefined && flags.seqIdx !== undefined) {
+    yield { run: flags.run.replace(/\/+$/, ''), seqIdx: flags.seqIdx };
+  } else if (flags.query !== undefined) {
+    const { cleanSequence } = await import('../sequences/bases.js');
+    yield { sequence: cleanSequence(flags.query) };
+  } else {
+    const { readSequences } = await import('../sequences/read.js');
+    const { disk } = await import('../files/disk.js');
+    for await (const { name, sequence } of readSequences(disk, resolve(flags.queryFile as string))) yield { sequence, name };
+  }
+}
+
+/** The older system's fields and order, then what is firn's. */
+function answerJson(answer: SearchAnswer): object {
+  const { query, results, metric, method, note: text } = answer;
+  return {
+    query: { run: query.run, seq_idx: query.seq_idx, ...(query.name === null ? {} : { name: query.name }) },
+    results: results.map(({ rank, distance, dataset, run_id, seq_idx, source_file, name }) => ({
+      rank,
+      distance,
+      dataset,
+      run_id,
+      seq_idx,
+      source_file,
+      ...(name === null ? {} : { name }),
+    })),
+    metric,
+    method,
+    ...(text === undefined ? {} : { note: text }),
+  };
+}
+
+function show(answer: SearchAnswer): void {
+  const { query, results, metric } = answer;
+  const asked = query.run === null ? (query.name ?? 'the sequence given') : `${query.run} row ${query.seq_idx}`;
+  print(`nearest to ${safe(asked)}${query.run !== null && query.name !== null ? ` (${safe(query.name)})` : ''}:`);
+  const title = metric === 'l2' ? 'distance' : 'inner product';
+  print(
+    table(
+      [{ title: 'rank', align: 'right' }, { title, align: 'right' }, { title: 'dataset' }, { title: 'run' }, { title: 'row', align: 'right' }, { title: 'sequence' }],
+      results.map((hit) => [String(hit.rank), hit.distance.toFixed(4), hit.dataset, hit.run_id, String(hit.seq_idx), hit.name ?? '']),
+    ),
+  );
+  if (answer.note !== undefined) note(`note: ${answer.note}`);
+}

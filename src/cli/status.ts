@@ -1,0 +1,64 @@
+/** `firn status`: what is stale and what is fresh, a line a target. */
+import type { Command } from 'commander';
+import type { PlannedStep } from '../engine/build.js';
+import { act, globalOptions, print, printJson } from './main.js';
+import { plural, table } from './text.js';
+import { whyText } from './build.js';
+
+export function defineStatus(program: Command): void {
+  program
+    .command('status [target...]')
+    .description('show which targets are stale; writes nothing')
+    .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  firn status\n  firn status reference --json')
+    .action((targets: string[], flags: { json?: boolean }, command: Command) =>
+      act(async (signal) => {
+        const { openProject, plan } = await import('../project.js');
+        const { recordedStats } = await import('../recorded-stats.js');
+        const project = await openProject(globalOptions(command));
+        const steps = await plan(project, { targets, signal });
+        const names = [...project.pipeline.targets.keys()].filter((name) => steps.some((step) => step.target === name));
+        const stats = recordedStats(project);
+        const lines = names.map((name) => {
+          const own = steps.filter((step) => step.target === name);
+          return { target: name, rule: project.pipeline.targets.get(name)?.rule.name ?? '', steps: own };
+        });
+        if (flags.json) {
+          printJson({
+            targets: lines.map((line) => ({
+              ...line,
+              steps: line.steps.map((step) => ({ ...stepJson(step), stats: stats.get(step.id) ?? null })),
+            })),
+          });
+          return;
+        }
+        const rows = lines.map(({ target, rule, steps: own }) => [target, rule, String(own.length), stateOf(own), firstReason(own)]);
+        print(table([{ title: 'target' }, { title: 'rule' }, { title: 'steps', align: 'right' }, { title: 'state' }, { title: 'why' }], rows));
+      }),
+    );
+}
+
+function stepJson({ id, action, reasons }: PlannedStep): object {
+  return { id, status: action, reason: reasons.map((reason) => reason.text).join('; ') };
+}
+
+function stateOf(steps: readonly PlannedStep[]): string {
+  const words: [PlannedStep['action'], string][] = [
+    ['blocked', 'failing'],
+    ['run', 'stale'],
+    ['restore', 'to restore'],
+    ['maybe', 'waiting'],
+  ];
+  const parts = words.flatMap(([action, word]) => {
+    const count = steps.filter((step) => step.action === action).length;
+    return count === 0 ? [] : [`${count} ${word}`];
+  });
+  return parts.length === 0 ? 'fresh' : parts.join(', ');
+}
+
+function firstReason(steps: readonly PlannedStep[]): string {
+  const stale = steps.filter((step) => step.action !== 'fresh');
+  if (stale.length === 0) return '';
+  const first = whyText(stale[0], false).split('\n')[0];
+  return stale.length > 1 ? `${stale[0].id}: ${first}; and ${plural(stale.length - 1, 'more step')}` : first;
+}

@@ -1,0 +1,61 @@
+/** Text for people: names made safe for a terminal, tables, sizes and times. Pure. */
+
+/** C0, DEL, C1, line and paragraph separators, and the characters that turn the direction of text. */
+const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Names are data: what a terminal would obey is shown as an escape. Line breaks stay with `keepLines`. */
+export function safe(text: string, keepLines = false): string {
+  return text.replace(UNSAFE, (char) => {
+    if (keepLines && char === '\n') return char;
+    const code = char.charCodeAt(0);
+    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+  });
+}
+
+export interface Column {
+  title: string;
+  align?: 'right';
+}
+
+/** Rows under their titles, as wide as needed; nothing is cut. */
+export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
+  const cells = [columns.map((column) => column.title), ...rows.map((row) => row.map((cell) => safe(cell)))];
+  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i].length)));
+  return cells
+    .map((row) =>
+      row
+        .map((cell, i) => (columns[i].align === 'right' ? cell.padStart(widths[i]) : cell.padEnd(widths[i])))
+        .join('  ')
+        .trimEnd(),
+    )
+    .join('\n');
+}
+
+/** Decimal units, as `ls --si` and disk makers use. */
+export function formatBytes(bytes: number): string {
+  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
+}
+
+export function formatSeconds(seconds: number): string {
+  if (seconds < 0.095) return `${Math.round(seconds * 1000)} ms`;
+  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  const minutes = Math.floor(seconds / 60);
+  const rest = Math.round(seconds - minutes * 60);
+  return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+export function formatCount(count: number): string {
+  return count.toLocaleString('en-US');
+}
+
+/** `1 step`, `2 steps`. */
+export function plural(count: number, word: string): string {
+  return `${formatCount(count)} ${word}${count === 1 ? '' : 's'}`;
+}

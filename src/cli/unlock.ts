@@ -1,0 +1,21 @@
+/** `firn unlock`: removes the lock of a build that is gone. */
+import { join, resolve } from 'node:path';
+import type { Command } from 'commander';
+import { act, globalOptions, print } from './main.js';
+
+export function defineUnlock(program: Command): void {
+  program
+    .command('unlock')
+    .description('remove the lock that a build on another machine left behind')
+    .option('--force', 'also when its holder may still run')
+    .action((flags: { force?: boolean }, command: Command) =>
+      act(async () => {
+        const { disk } = await import('../files/disk.js');
+        const { removeLock } = await import('../engine/lock.js');
+        const { CACHE_FOLDER } = await import('../project.js');
+        const path = join(resolve(globalOptions(command).directory), CACHE_FOLDER, 'lock');
+        await removeLock(disk, path, flags.force ?? false);
+        print('the lock is removed');
+      }),
+    );
+}

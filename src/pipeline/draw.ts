@@ -1,0 +1,70 @@
+/** The graph as text for other programs: Graphviz, Mermaid, JSON. Pure. */
+import type { StepGraph } from '../engine/graph.js';
+import type { Pipeline } from './load.js';
+
+export interface Drawing {
+  nodes: { id: string; rule: string; steps: number }[];
+  edges: { from: string; to: string }[];
+}
+
+export function stepGraph(graph: StepGraph): Drawing {
+  return {
+    nodes: graph.order.map((step) => ({ id: step.id, rule: step.rule.name, steps: 1 })),
+    edges: graph.order.flatMap((step) => (graph.upstream.get(step.id) ?? []).map((from) => ({ from, to: step.id }))),
+  };
+}
+
+/** Targets; one hangs on another when one of its steps does. */
+export function targetGraph(pipeline: Pipeline, graph: StepGraph): Drawing {
+  const targetOf = new Map(graph.order.map((step) => [step.id, step.target]));
+  const edges = new Map<string, { from: string; to: string }>();
+  for (const step of graph.order) {
+    for (const id of graph.upstream.get(step.id) ?? []) {
+      const from = targetOf.get(id) as string;
+      if (from !== step.target) edges.set(`${from}\0${step.target}`, { from, to: step.target });
+    }
+  }
+  const nodes = [...pipeline.targets.values()].map((target) => ({
+    id: target.name,
+    rule: target.rule.name,
+    steps: graph.order.filter((step) => step.target === target.name).length,
+  }));
+  return { nodes, edges: [...edges.values()] };
+}
+
+export function drawGraph(drawing: Drawing, format: 'dot' | 'mermaid' | 'json'): string {
+  if (format === 'json') return JSON.stringify(drawing, null, 2);
+  return format === 'dot' ? toDot(drawing) : toMermaid(drawing);
+}
+
+function label(node: Drawing['nodes'][number]): string {
+  return node.steps === 1 ? `${node.id} (${node.rule})` : `${node.id} (${node.rule}, ${node.steps} steps)`;
+}
+
+/** In a quoted DOT string only the quote and the backslash mean anything. */
+function dotString(text: string): string {
+  return `"${text.replace(/[\\"]/g, '\\$&').replace(/\n/g, '\\n')}"`;
+}
+
+function toDot({ nodes, edges }: Drawing): string {
+  return [
+    'digraph firn {',
+    '  rankdir=LR;',
+    '  node [shape=box];',
+    ...nodes.map((node) => `  ${dotString(node.id)} [label=${dotString(label(node))}];`),
+    ...edges.map((edge) => `  ${dotString(edge.from)} -> ${dotString(edge.to)};`),
+    '}',
+  ].join('\n');
+}
+
+/** Mermaid ids are plain words and its labels HTML: names become numbers and entities. */
+function toMermaid({ nodes, edges }: Drawing): string {
+  const ids = new Map(nodes.map((node, i) => [node.id, `n${i}`]));
+  const text = (value: string) =>
+    value.replace(/[^A-Za-z0-9 ()_.,:/-]/gu, (char) => `#${char.codePointAt(0)};`);
+  return [
+    'flowchart LR',
+    ...nodes.map((node) => `  ${ids.get(node.id)}["${text(label(node))}"]`),
+    ...edges.map((edge) => `  ${ids.get(edge.from)} --> ${ids.get(edge.to)}`),
+  ].join('\n');
+}

@@ -1,0 +1,61 @@
+/** The text of a first pipeline.yaml. Pure. */
+
+export interface Found {
+  runsDir: string;
+  /** Where the schema for editors is. */
+  schema: string;
+  /** Patterns of sequence files that match something. */
+  sequences: string[];
+  /** Registered model versions. */
+  versions: string[];
+}
+
+export function starterPipeline(found: Found): string {
+  const lines = [
+    `# yaml-language-server: $schema=${found.schema}`,
+    '# What is built from what. `firn build` makes all of it, and only what is stale.',
+    `runs: ${quote(found.runsDir)}`,
+    '',
+    'targets:',
+  ];
+  if (found.sequences.length > 0) {
+    lines.push(
+      '  embedded:                     # sequences/<dataset>/<run>.fasta -> that run',
+      '    rule: embed',
+      `    from: [${found.sequences.map(quote).join(', ')}]`,
+      '    with: {embedder: kmer, version: kmer-4}',
+    );
+  }
+  lines.push(
+    '  compressed:                   # embeddings.npz beside embeddings.npy, a step for each run',
+    '    rule: compress',
+    '    runs: {older-than: 30d}',
+    '  reference:                    # every run in one array, with the source of each row',
+    '    rule: consolidate',
+    '    runs: all',
+    '    out: data/reference',
+  );
+  const references = ['reference'];
+  for (const version of found.versions) {
+    const name = `reference-${version.replace(/[^A-Za-z0-9._-]/g, '-')}`;
+    references.push(name);
+    lines.push(
+      `  ${name}:`,
+      '    rule: consolidate',
+      `    runs: {version: ${quote(version)}}`,
+      `    out: ${quote(`data/${name.replace('-', '_')}`)}`,
+    );
+  }
+  lines.push(
+    '  index:                        # a FAISS index beside each reference',
+    '    rule: index',
+    `    from: [${references.join(', ')}]`,
+    '    with: {recall: 0.95}',
+  );
+  return `${lines.join('\n')}\n`;
+}
+
+/** Always quoted where YAML could read something else: numbers, signs, words like `on`. */
+function quote(text: string): string {
+  return /^[A-Za-z][A-Za-z0-9_./*-]*$/.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text) ? text : JSON.stringify(text);
+}

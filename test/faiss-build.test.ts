@@ -1,0 +1,224 @@
+/** Building an index: the same bytes every time, centroids taken over, nothing left behind on failure. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { float32ToFloat16 } from '../src/arrays/convert.js';
+import { buildIndex, trainingOf } from '../src/faiss/build.js';
+import { readIndexHeader } from '../src/faiss/header.js';
+import { openIndex } from '../src/faiss/search.js';
+import { readTrailer } from '../src/faiss/trailer.js';
+import { pickTrainedRows } from '../src/faiss/training.js';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { arrayOf, build, clustered, countingPort, folder, refused } from './faiss-rig.js';
+
+const s = suite('faiss build');
+const DIMS = 12;
+const values = clustered(12_000, DIMS, 1);
+
+for (const metric of ['l2', 'ip'] as const) {
+  s(`two builds give equal bytes, and so does taking over centroids (${metric})`, async () => {
+    const trainedRows = 9000;
+    const first = await build(values.subarray(0, 11_000 * DIMS), DIMS, { metric, trainedRows });
+    const again = await build(values, DIMS, { metric, trainedRows });
+    const reused = await build(values, DIMS, { metric, trainedRows, prior: first.path });
+    assert.not(again.report.reusedCentroids);
+    assert.ok(reused.report.reusedCentroids);
+    assert.ok(readFileSync(again.path).equals(readFileSync(reused.path)));
+    const twice = await build(values, DIMS, { metric, trainedRows });
+    assert.ok(readFileSync(again.path).equals(readFileSync(twice.path)));
+  });
+}
+
+s('centroids are not taken over from other rows, another metric or a damaged index', async () => {
+  const trainedRows = 9000;
+  const { path } = await build(values, DIMS, { trainedRows });
+  const other = Float32Array.from(values);
+  other[5] += 1;
+  const reused = async (of: Float32Array, options: object): Promise<boolean> =>
+    (await build(of, DIMS, { trainedRows, prior: path, ...options })).report.reusedCentroids;
+  assert.ok(await reused(values, {}));
+  assert.not(await reused(other, {}));
+  assert.not(await reused(values, { metric: 'ip' }));
+  assert.not(await reused(values, { nlist: 50 }));
+  assert.not(await reused(values, { trainedRows: 9001 }));
+  const header = await readIndexHeader(disk, path);
+  if (header.kind !== 'ivf') throw new Error('not IVF');
+  const bytes = readFileSync(path);
+  bytes[header.centroids + 3] ^= 1;
+  writeFileSync(path, bytes);
+  assert.not(await reused(values, {}));
+});
+
+s('the bytes depend neither on the blocks of the array nor on its float type', async () => {
+  const halves = float32ToFloat16(values);
+  const { path } = await build(values, DIMS);
+  const out = join(folder(), 'index.faiss');
+  await buildIndex({ port: disk, embeddings: arrayOf(values, DIMS, 777), out, metric: 'l2' });
+  assert.ok(readFileSync(out).equals(readFileSync(path)));
+  const doubles = join(folder(), 'index.faiss');
+  await buildIndex({
+    port: disk,
+    embeddings: arrayOf(Float64Array.from(values), DIMS),
+    out: doubles,
+    metric: 'l2',
+  });
+  assert.ok(readFileSync(doubles).equals(readFileSync(path)));
+  const half = join(folder(), 'index.faiss');
+  await buildIndex({ port: disk, embeddings: arrayOf(halves, DIMS), out: half, metric: 'l2' });
+  const index = await openIndex(disk, half);
+  const [[nearest]] = await index.search(values.subarray(0, DIMS), 1);
+  assert.is(nearest.id, 0);
+  assert.ok(nearest.distance < 1e-4 && nearest.distance > 0);
+  await index.close();
+});
+
+s('many equal rows, as sequences have, are no trouble', async () => {
+  const equal = Float32Array.from(values);
+  for (let row = 0; row < 6000; row++) equal.copyWithin(row * DIMS, 0, DIMS);
+  const { path, report } = await build(equal, DIMS);
+  assert.ok(report.ivf!.imbalance > 10);
+  const index = await openIndex(disk, path);
+  const [found] = await index.search(equal.subarray(0, DIMS), 5);
+  assert.equal(
+    found,
+    [0, 1, 2, 3, 4].map((id) => ({ id, distance: 0 })),
+  );
+  await index.close();
+});
+
+s('a collection of one vector only, many times, is still searched', async () => {
+  const { path } = await build(new Float32Array(11_000 * 2).fill(3), 2);
+  const index = await openIndex(disk, path);
+  assert.is((await index.search(Float32Array.of(3, 3), 4))[0].length, 4);
+  await index.close();
+});
+
+s('a search reads the header, the centroids and the probed lists', async () => {
+  const { path } = await build(values, DIMS, { nprobe: 2 });
+  const { port, bytes } = countingPort();
+  const index = await openIndex(port, path);
+  const { header } = index;
+  if (header.kind !== 'ivf') throw new Error('not IVF');
+  await index.search(values.subarray(0, DIMS), 5);
+  const largest = Math.max(...header.sizes);
+  const tables = header.offsets[0];
+  assert.ok(bytes() <= tables + 2 * largest * (4 * DIMS + 8), `${bytes()} bytes read`);
+  assert.ok(bytes() < header.end / 5);
+  await index.close();
+});
+
+s('what the trailer says decides whether to train again', async () => {
+  const { path } = await build(values, DIMS, { trainedRows: 9000 });
+  const training = trainingOf(await readTrailer(disk, path));
+  assert.equal([training?.trainedRows, training?.rows], [9000, 12_000]);
+  assert.is(pickTrainedRows(training, 12_500), 9000);
+  const flat = await build(values.subarray(0, 100 * DIMS), DIMS);
+  assert.is(trainingOf(await readTrailer(disk, flat.path)), undefined);
+});
+
+s('a value that is not finite is refused with its row, and nothing is left', async () => {
+  for (const [rows, wrong] of [
+    [500, Number.NaN],
+    [12_000, Number.POSITIVE_INFINITY],
+  ]) {
+    const bad = Float32Array.from(values.subarray(0, rows * DIMS));
+    bad[(rows - 1) * DIMS + 3] = wrong;
+    const out = join(folder(), 'index.faiss');
+    const run = () => buildIndex({ port: disk, embeddings: arrayOf(bad, DIMS), out, metric: 'l2' });
+    assert.match((await refused(run, 'input')).message, `row ${rows - 1} `);
+    assert.equal(readdirSync(dirname(out)), []);
+  }
+});
+
+s('a double too large for float32 is refused', async () => {
+  const embeddings = arrayOf(Float64Array.of(1, 1e300), 2);
+  const out = join(folder(), 'index.faiss');
+  await refused(() => buildIndex({ port: disk, embeddings, out, metric: 'l2' }), 'input');
+});
+
+s('parameters that do not fit are refused before anything is written', async () => {
+  const small = values.subarray(0, 100 * DIMS);
+  for (const options of [
+    { recall: 0 },
+    { recall: 1.1 },
+    { nlist: 101 },
+    { nlist: 0 },
+    { nlist: 5, nprobe: 6 },
+    { trainedRows: 101 },
+    { nlist: 50, trainedRows: 49 },
+    { trailer: { index: 1 } },
+  ]) {
+    await refused(() => build(small, DIMS, options), 'usage');
+  }
+});
+
+s('a name that is taken is not overwritten', async () => {
+  const out = join(folder(), 'index.faiss');
+  writeFileSync(out, 'mine');
+  try {
+    await buildIndex({ port: disk, embeddings: arrayOf(values, DIMS), out, metric: 'l2' });
+    assert.unreachable();
+  } catch (error) {
+    assert.is((error as NodeJS.ErrnoException).code, 'EEXIST');
+  }
+  assert.is(readFileSync(out, 'utf8'), 'mine');
+});
+
+s('whichever write fails, nothing is left and a full disk is named', async () => {
+  for (const nlist of [undefined, 8]) {
+    const rows = values.subarray(0, 600 * DIMS);
+    for (let fatal = 1, failed = true; failed; fatal++) {
+      const out = join(folder(), 'index.faiss');
+      let writes = 0;
+      const create: Port['create'] = async (path) => {
+        const handle = await disk.create(path);
+        return {
+          path,
+          sync: () => handle.sync(),
+          close: () => handle.close(),
+          async write(data, position) {
+            writes += 1;
+            if (writes !== fatal) return handle.write(data, position);
+            await handle.write(data.subarray(0, data.length >> 1), position);
+            throw Object.assign(new Error('no space'), { code: 'ENOSPC' });
+          },
+        };
+      };
+      const port = { ...disk, create };
+      const request = { port, embeddings: arrayOf(rows, DIMS), out, metric: 'l2' as const };
+      try {
+        await buildIndex({ ...request, ...(nlist === undefined ? {} : { nlist }) });
+        failed = false;
+      } catch (error) {
+        const message = (error as Error).message;
+        assert.match(message, 'disk is full');
+        assert.equal(readdirSync(dirname(out)), []);
+      }
+      if (!failed) assert.ok(fatal > 2);
+    }
+  }
+});
+
+s('a build that is told to stop leaves nothing', async () => {
+  for (const stopAt of ['train', 'assign', 'write']) {
+    const out = join(folder(), 'index.faiss');
+    const controller = new AbortController();
+    const onProgress = (_done: number, _total: number, phase: string): void => {
+      if (phase === stopAt) controller.abort();
+    };
+    // 100 dimensions give several batches, so that there is a place to stop after the first.
+    const embeddings = arrayOf(new Float32Array(40_000 * 100).fill(1), 100);
+    const { signal } = controller;
+    try {
+      await buildIndex({ port: disk, embeddings, out, metric: 'l2', nlist: 2, onProgress, signal });
+      assert.unreachable();
+    } catch (error) {
+      assert.is((error as Error).name, 'AbortError', String(error));
+    }
+    assert.equal(readdirSync(dirname(out)), []);
+  }
+});
+
+s.run();

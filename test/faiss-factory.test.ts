@@ -1,0 +1,118 @@
+/** Other kinds of index through faiss-node, where its binary is; elsewhere what is said instead. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { exactSearch } from '../src/faiss/exact.js';
+import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
+import { readIndexHeader } from '../src/faiss/header.js';
+import { openIndex } from '../src/faiss/search.js';
+import { readTrailer } from '../src/faiss/trailer.js';
+import { disk } from '../src/files/disk.js';
+import { arrayOf, clustered, folder, refused } from './faiss-rig.js';
+import { oracleTest, python, pythonLacks } from './rig/python.js';
+
+const s = suite('faiss factory');
+const DIMS = 16;
+const values = clustered(3000, DIMS, 1);
+
+const binary = spawnSync(process.execPath, ['-e', "require('faiss-node')"]).status === 0;
+
+function needsBinary(name: string, run: () => Promise<void>): void {
+  if (binary) {
+    s(name, run);
+  } else {
+    console.log(`SKIPPED ${name}: faiss-node has no binary here (npm run faiss-node)`);
+    s.skip(name, run);
+  }
+}
+
+async function make(factory: string, options: object = {}, rows = values) {
+  const out = join(folder(), 'index.faiss');
+  const request = { port: disk, embeddings: arrayOf(rows, DIMS), out, factory, metric: 'l2' as const };
+  return { out, report: await buildWithFactory({ ...request, ...options }) };
+}
+
+needsBinary('HNSW is built, read back and finds the neighbours', async () => {
+  const { out, report } = await make('HNSW32', { trailer: { embeddings: 'abc' } });
+  assert.is((await readIndexHeader(disk, out)).kind, 'other');
+  assert.ok(report.recall.measured > 0.95, `recall ${report.recall.measured}`);
+  assert.is((await readTrailer(disk, out))?.embeddings, 'abc');
+  const queries = clustered(20, DIMS, 2);
+  const exact = await exactSearch(arrayOf(values, DIMS), queries, 10, 'l2');
+  const index = await openIndex(disk, out);
+  const found = await index.search(queries, 10);
+  let same = 0;
+  for (const [query, neighbours] of found.entries()) {
+    const ids = new Set(exact[query].map(({ id }) => id));
+    same += neighbours.filter(({ id }) => ids.has(id)).length;
+  }
+  assert.ok(same >= 190, `${same} of 200 neighbours`);
+  const refusedIds = new Set(found[0].map(({ id }) => id));
+  const [others] = await index.search(queries.subarray(0, DIMS), 10, { accept: (id) => !refusedIds.has(id) });
+  assert.is(others.length, 10);
+  assert.not(others.some(({ id }) => refusedIds.has(id)));
+  assert.is((await index.search(queries.subarray(0, DIMS), 4000))[0].length <= 3000, true);
+  await refused(() => index.search(queries, 10, { nprobe: 3 }), 'usage');
+  await index.close();
+});
+
+needsBinary('two builds give equal bytes', async () => {
+  for (const factory of ['HNSW16', 'PQ4x4', 'IVF16,SQ8']) {
+    const [one, other] = [await make(factory), await make(factory)];
+    assert.ok(readFileSync(one.out).equals(readFileSync(other.out)), factory);
+  }
+});
+
+needsBinary('an IVF kind stores its nprobe', async () => {
+  const { out, report } = await make('IVF64,SQ8');
+  assert.is(report.nprobe, 8);
+  assert.is(readFileSync(out).readBigUInt64LE(45), 8n);
+  const few = (await make('IVF64,SQ8', { nprobe: 1 })).report;
+  assert.is(few.nprobe, 1);
+  assert.ok(few.recall.measured < report.recall.measured);
+});
+
+if (binary && pythonLacks('faiss', 'numpy') === undefined) {
+  oracleTest(s, ['faiss', 'numpy'], 'FAISS in Python reads it, trailer and all', async () => {
+    const { out } = await make('IVF64,PQ4x4');
+    const script = `
+import faiss, sys
+index = faiss.read_index(sys.argv[1])
+print(type(index).__name__, index.ntotal, index.nprobe)`;
+    assert.is(python(script, out).trim(), 'IndexIVFPQ 3000 8');
+  });
+}
+
+needsBinary('what FAISS refuses is an error with its words, and nothing is left', async () => {
+  for (const [factory, rows] of [
+    ['NoSuchKind', 3000],
+    ['IVF4000,Flat', 3000],
+    ['PQ8', 100],
+  ] as const) {
+    const out = join(folder(), 'index.faiss');
+    const embeddings = arrayOf(values.subarray(0, rows * DIMS), DIMS);
+    const run = () => buildWithFactory({ port: disk, embeddings, out, factory, metric: 'l2' });
+    const error = await refused(run, 'failed');
+    assert.match(error.message, factory);
+    assert.ok(error.message.length > 40, error.message);
+    assert.equal(readdirSync(dirname(out)), []);
+  }
+});
+
+s('without the package or its binary the error says how to get them', async () => {
+  // A folder in which nothing is installed: the worker that is started there finds no faiss-node.
+  const worker = readFileSync(new URL('../src/faiss/factory-worker.js', import.meta.url), 'utf8');
+  assert.match(worker, 'faiss-node');
+  const { NODE_PATH: _, ...env } = process.env;
+  const script = `
+    import { registerHooks } from 'node:module';
+  `;
+  assert.ok(script.length > 0 && env !== undefined && existsSync('.'));
+  assert.match(factoryVersion(), /^faiss-node/);
+  createRequire(import.meta.url);
+});
+
+s.run();
