@@ -154,7 +154,8 @@ async function trainedRowsOf(step: Step, context: MemoryContext, rows: number): 
 function trailerFacts(step: Step, context: RunContext, rows: number): { [name: string]: Json } {
   const embeddings = context.digests.get(inputId(step.inputs[0]))?.digest;
   if (embeddings === undefined) throw new FirnError('failed', `${step.id} has no digest of its embeddings`);
-  return { firn: 1, embeddings, rows, layout: (context.state as unknown as State).layout };
+  const { metric } = step.params as unknown as Params;
+  return { firn: 1, embeddings, rows, metric, layout: (context.state as unknown as State).layout };
 }
 
 function statsOf(report: BuildReport): { [name: string]: Json } {

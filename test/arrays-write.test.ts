@@ -87,7 +87,7 @@ oracleTest(s, ['numpy'], 'npz files are read by np.load at every level, and are 
     }
   }
   python(
-    `import json, sys, zipfile, numpy as np
+    `import json, struct, sys, zipfile, numpy as np
 for dtype, rows, dims, path, raw in json.loads(sys.argv[1]):
     with np.load(path, allow_pickle=False) as z:
         assert z.files == ['embeddings'], z.files
@@ -95,7 +95,11 @@ for dtype, rows, dims, path, raw in json.loads(sys.argv[1]):
     assert a.shape == (rows, dims) and a.tobytes() == open(raw, 'rb').read() and a.dtype == np.dtype('<' + dtype)
     with zipfile.ZipFile(path) as z:
         assert z.testzip() is None and z.comment.decode() == 'firn ❄'
-        assert z.infolist()[0].date_time == (1980, 1, 1, 0, 0, 0)`,
+        assert z.infolist()[0].date_time == (1980, 1, 1, 0, 0, 0)
+        info = z.infolist()[0]
+        # Readers of streams have only the local header.
+        local = struct.unpack('<III', open(path, 'rb').read(26)[14:])
+        assert local == (info.CRC, info.compress_size, info.file_size), local`,
     JSON.stringify(made),
   );
 });

@@ -6,7 +6,7 @@ import { exactSearch, outside } from '../src/faiss/exact.js';
 import type { Metric } from '../src/faiss/format.js';
 import { kmeans } from '../src/faiss/kmeans.js';
 import { engineName, halfNorms, loadEngine, plainEngine } from '../src/faiss/matrix.js';
-import { type Neighbour, NearestRows } from '../src/faiss/nearest.js';
+import { NearestRows, type Neighbour } from '../src/faiss/nearest.js';
 import { openIndex } from '../src/faiss/search.js';
 import { disk } from '../src/files/disk.js';
 import { arrayOf, build, clustered, refused } from './faiss-rig.js';
@@ -14,7 +14,13 @@ import { arrayOf, build, clustered, refused } from './faiss-rig.js';
 const s = suite('faiss nearest');
 const engine = await loadEngine();
 
-function naive(rows: Float32Array, queries: Float32Array, dims: number, k: number, metric: Metric): Neighbour[][] {
+function naive(
+  rows: Float32Array,
+  queries: Float32Array,
+  dims: number,
+  k: number,
+  metric: Metric,
+): Neighbour[][] {
   return Array.from({ length: queries.length / dims }, (_, q) => {
     const all = Array.from({ length: rows.length / dims }, (_, id) => {
       let sum = 0;
@@ -40,7 +46,8 @@ s('exact search is the naive loop, ties by smaller row', async () => {
     fc.integer({ min: 1, max: 30 }),
     fc.constantFrom<Metric>('l2', 'ip'),
     async (dims, r, q, k, metric) => {
-      const whole = (of: number[]): Float32Array => Float32Array.from(of.slice(0, of.length - (of.length % dims)));
+      const whole = (of: number[]): Float32Array =>
+        Float32Array.from(of.slice(0, of.length - (of.length % dims)));
       const [rows, queries] = [whole(r), whole(q)];
       const found = await exactSearch(arrayOf(rows, dims, 3), queries, k, metric);
       assert.equal(found, naive(rows, queries, dims, k, metric));

@@ -4,11 +4,12 @@
  * comes in as facts for its trailer.
  */
 import type { ArrayReader } from '../arrays/types.js';
-import { errnoOf, FirnError } from '../errors.js';
+import { FirnError } from '../errors.js';
 import type { Port, WriteHandle } from '../files/port.js';
 import { checkFinite, floatBatches } from './batches.js';
 import { FLAT_DATA, flatHead, floatBytes, type Metric } from './format.js';
 import { buildIvf, type IvfFacts } from './ivf-build.js';
+import { writeNewFile } from './new-file.js';
 import { eligibleRows } from './sample.js';
 import { encodeTrailer, type Trailer } from './trailer.js';
 import { FLAT_ROWS, pickLists, type Training } from './training.js';
@@ -57,47 +58,22 @@ export async function buildIndex(request: BuildRequest): Promise<BuildReport> {
   const { port, embeddings, out, metric, trailer = {} } = request;
   const nlist = listsFor(request);
   const bytesNeeded = embeddings.rows * (4 * embeddings.dims + 8) + 4 * (nlist ?? 0) * embeddings.dims;
-  const handle = await port.create(out);
-  let complete = false;
-  try {
+  return writeNewFile(port, out, bytesNeeded, async (handle) => {
     const built =
       nlist === undefined ? await buildFlat(request, handle) : await buildLists(request, handle, nlist);
     const { rows, dims } = embeddings;
-    const facts = { kind: nlist === undefined ? 'flat' : 'ivf', rows, dims, metric, ...built.facts };
-    const tail = encodeTrailer({ ...trailer, index: facts });
+    const kind = nlist === undefined ? 'flat' : 'ivf';
+    const tail = encodeTrailer({ ...trailer, index: { kind, rows, dims, metric, ...built.facts } });
     await handle.write(tail, built.end);
-    await handle.sync();
-    complete = true;
-    return {
-      kind: nlist === undefined ? 'flat' : 'ivf',
-      rows,
-      dims,
-      metric,
-      bytes: built.end + tail.length,
-      reusedCentroids: built.reusedCentroids,
-      ivf: built.facts,
-    };
-  } catch (error) {
-    throw errnoOf(error) === 'ENOSPC' ? diskFull(out, bytesNeeded, error) : error;
-  } finally {
-    await handle.close().catch(() => {});
-    if (!complete) await port.unlink(out).catch(() => {});
-  }
+    const { reusedCentroids, facts: ivf } = built;
+    return { kind, rows, dims, metric, bytes: built.end + tail.length, reusedCentroids, ivf };
+  });
 }
 
 interface Built {
   end: number;
   reusedCentroids: boolean;
   facts: IvfFacts | undefined;
-}
-
-function diskFull(path: string, bytes: number, cause: unknown): FirnError {
-  const advice = 'Make room on that disk and build again.';
-  return new FirnError('failed', `the disk is full; the index takes about ${bytes} bytes`, {
-    path,
-    advice,
-    cause,
-  });
 }
 
 /** The number of lists, or undefined for a Flat index; refuses parameters that do not fit the rows. */

@@ -13,7 +13,7 @@ export type Worker = ChildProcessWithoutNullStreams;
 /** What the worker is asked to do: its only argument, as JSON. */
 export type FactoryTask =
   | { task: 'build'; factory: string; dims: number; metric: number; trainRows: number; rows: number }
-  | { task: 'search'; path: string; k: number; dims: number; queries: number };
+  | { task: 'search'; path: string; k: number; values: number };
 
 /** The worker's exit code when the package or its binary is missing. */
 export const NOT_INSTALLED = 3;
@@ -22,7 +22,10 @@ const ADVICE =
   'faiss-node is optional and its installer downloads a binary. Without a network on Debian: ' +
   'apt-get install g++ libfaiss-dev libopenblas-dev, npm ci, npm run faiss-node. Flat and IVF,Flat need none of it.';
 
-/** What the worker answers to a search: `each` places a query, label -1 where it found nothing. */
+/**
+ * What the worker answers to a search: `each` places a query, label -1 where it found nothing. It does not search
+ * when the values are not queries of `dims` dimensions.
+ */
 export interface FactoryAnswer {
   rows: number;
   dims: number;

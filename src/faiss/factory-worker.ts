@@ -40,42 +40,39 @@ function loadFaiss(): Faiss {
   }
 }
 
-/** Vectors from a stream of float32 bytes whose chunks end anywhere. */
-class Vectors {
+/** Values from a stream of float32 bytes whose chunks end anywhere. */
+class Values {
   private readonly chunks: AsyncIterator<Buffer>;
   private rest = Buffer.alloc(0);
 
-  constructor(
-    stream: Readable,
-    private readonly dims: number,
-  ) {
+  constructor(stream: Readable) {
     this.chunks = stream[Symbol.asyncIterator]();
   }
 
-  async take(rows: number): Promise<number[]> {
-    const bytes = Buffer.alloc(rows * this.dims * 4);
+  async take(values: number): Promise<number[]> {
+    const bytes = Buffer.alloc(values * 4);
     for (let filled = 0; filled < bytes.length; ) {
       if (this.rest.length === 0) {
         const next = await this.chunks.next();
-        if (next.done === true) throw new Error('the vectors ended early');
+        if (next.done === true) throw new Error('the values ended early');
         this.rest = Buffer.from(next.value);
       }
       const count = this.rest.copy(bytes, filled);
       this.rest = this.rest.subarray(count);
       filled += count;
     }
-    return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, bytes.length / 4));
+    return Array.from(new Float32Array(bytes.buffer, bytes.byteOffset, values));
   }
 }
 
 async function build(faiss: Faiss, task: FactoryTask & { task: 'build' }): Promise<Buffer> {
   const index = faiss.Index.fromFactory(task.dims, task.factory, task.metric);
-  const vectors = new Vectors(process.stdin, task.dims);
-  const sample = await vectors.take(task.trainRows);
+  const input = new Values(process.stdin);
+  const sample = await input.take(task.trainRows * task.dims);
   if (!index.isTrained()) index.train(sample);
   for (let done = 0; done < task.rows; ) {
     const rows = Math.min(ADD_ROWS, task.rows - done);
-    index.add(await vectors.take(rows));
+    index.add(await input.take(rows * task.dims));
     done += rows;
   }
   return index.toBuffer();
@@ -84,11 +81,13 @@ async function build(faiss: Faiss, task: FactoryTask & { task: 'build' }): Promi
 async function search(faiss: Faiss, task: FactoryTask & { task: 'search' }): Promise<Buffer> {
   const index = faiss.Index.read(task.path);
   const rows = index.ntotal();
+  const dims = index.getDimension();
   const each = Math.min(task.k, rows);
-  const queries = await new Vectors(process.stdin, task.dims).take(task.queries);
+  const queries = await new Values(process.stdin).take(task.values);
   const nothing = { distances: [], labels: [] };
-  const found = each === 0 || task.queries === 0 ? nothing : index.search(queries, each);
-  const answer: FactoryAnswer = { rows, dims: index.getDimension(), each, ...found };
+  const searchable = each > 0 && queries.length > 0 && queries.length % dims === 0;
+  const found = searchable ? index.search(queries, each) : nothing;
+  const answer: FactoryAnswer = { rows, dims, each: searchable ? each : 0, ...found };
   return Buffer.from(JSON.stringify(answer));
 }
 

@@ -16,7 +16,6 @@ import {
   collect,
   collectInto,
   type FactoryAnswer,
-  type FactoryTask,
   send,
   startWorker,
   type Worker,
@@ -24,6 +23,7 @@ import {
 import { floatBytes, type Metric, NLIST_AT, NPROBE_AT } from './format.js';
 import { SEED } from './kmeans.js';
 import type { Accept, Neighbour } from './nearest.js';
+import { writeNewFile } from './new-file.js';
 import { queryRows, trainingSample } from './sample.js';
 import { encodeTrailer, type Trailer } from './trailer.js';
 import { sampleRows } from './training.js';
@@ -74,30 +74,23 @@ export function factoryVersion(): string {
 export async function buildWithFactory(request: FactoryRequest): Promise<FactoryReport> {
   const { port, embeddings, out, factory, metric, trailer = {}, signal } = request;
   const { rows, dims, path } = embeddings;
-  const handle = await port.create(out);
-  let complete = false;
   try {
-    const built = await runBuild(request, handle);
-    const recall = rows < 2 ? undefined : await measure(embeddings, out, metric, signal);
-    const report = { factory, rows, dims, metric, nprobe: built.nprobe, engine: factoryVersion() };
-    const measured = recall ?? { measured: 1, neighbours: NEIGHBOURS, queries: 0 };
-    const tail = encodeTrailer({ ...trailer, index: { kind: 'factory', ...report, recall: measured } });
-    await handle.write(tail, built.end);
-    await handle.sync();
-    complete = true;
-    return { ...report, recall: measured, bytes: built.end + tail.length };
+    return await writeNewFile(port, out, rows * (4 * dims + 8), async (handle) => {
+      const built = await runBuild(request, handle);
+      const recall = await measure(embeddings, out, metric, signal);
+      const report = { factory, rows, dims, metric, nprobe: built.nprobe, recall, engine: factoryVersion() };
+      const tail = encodeTrailer({ ...trailer, index: { kind: 'factory', ...report } });
+      await handle.write(tail, built.end);
+      return { ...report, bytes: built.end + tail.length };
+    });
   } catch (error) {
-    if (error instanceof FirnError && error.path === undefined) {
-      throw new FirnError(error.kind, `${factory} of ${path}: ${error.message}`, {
-        path: out,
-        ...(error.advice === undefined ? {} : { advice: error.advice }),
-        cause: error,
-      });
-    }
-    throw error;
-  } finally {
-    await handle.close().catch(() => {});
-    if (!complete) await port.unlink(out).catch(() => {});
+    if (!(error instanceof FirnError) || error.path !== undefined) throw error;
+    const advice = error.advice === undefined ? {} : { advice: error.advice };
+    throw new FirnError(error.kind, `${factory} of ${path}: ${error.message}`, {
+      path: out,
+      ...advice,
+      cause: error,
+    });
   }
 }
 
@@ -114,6 +107,7 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
     const feed = async (): Promise<void> => {
       await send(worker, floatBytes(await gatherRows(embeddings, sample, signal)));
       for await (const batch of floatBatches(embeddings, { signal })) {
+        if (worker.stdin.destroyed) return;
         checkFinite(batch, embeddings);
         // A copy: the pipe may still hold it when the next batch is read.
         await send(worker, Buffer.from(floatBytes(batch.data)));
@@ -122,7 +116,6 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
       worker.stdin.end();
     };
     const [index] = await Promise.all([collectInto(worker, out, factory), feedOrKill(worker, feed)]);
-    signal?.throwIfAborted();
     const isIvf = index.head.subarray(0, 2).toString('latin1') === 'Iw';
     if (!isIvf) return { end: index.end, nprobe: undefined };
     const nlist = Number(index.head.readBigUInt64LE(NLIST_AT));
@@ -131,6 +124,10 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
     stored.writeBigUInt64LE(BigInt(nprobe));
     await out.write(stored, NPROBE_AT);
     return { end: index.end, nprobe };
+  } catch (error) {
+    // A worker that was killed because the build was told to stop is not a failure of FAISS.
+    signal?.throwIfAborted();
+    throw error;
   } finally {
     signal?.removeEventListener('abort', abort);
     worker.kill('SIGKILL');
@@ -159,11 +156,13 @@ async function measure(
   const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { accept, signal });
   const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept });
   let sum = 0;
+  let total = 0;
   for (const [query, neighbours] of truth.entries()) {
     const ids = new Set(found[query].map(({ id }) => id));
-    sum += neighbours.filter(({ id }) => ids.has(id)).length / neighbours.length;
+    sum += neighbours.filter(({ id }) => ids.has(id)).length;
+    total += neighbours.length;
   }
-  return { measured: sum / truth.length, neighbours: NEIGHBOURS, queries: truth.length };
+  return { measured: total === 0 ? 1 : sum / total, neighbours: NEIGHBOURS, queries: truth.length };
 }
 
 /**
@@ -189,12 +188,14 @@ export async function searchWithFactory(
 }
 
 async function askFaiss(path: string, queries: Float32Array, k: number) {
-  const { dims } = JSON.parse(
-    (await ask({ task: 'search', path, k: 0, dims: 1, queries: 0 }, path)).toString(),
-  );
+  const worker = startWorker({ task: 'search', path, k, values: queries.length });
+  const feed = async (): Promise<void> => {
+    await send(worker, floatBytes(queries));
+    worker.stdin.end();
+  };
+  const [answer] = await Promise.all([collect(worker, path), feed()]);
+  const { rows, dims, each, distances, labels } = JSON.parse(answer.toString()) as FactoryAnswer;
   const count = countQueries(queries, dims, k, path);
-  const answer = await ask({ task: 'search', path, k, dims, queries: count }, path, queries);
-  const { rows, each, distances, labels } = JSON.parse(answer.toString()) as FactoryAnswer;
   const neighbours = Array.from({ length: count }, (_, query) => {
     const of: Neighbour[] = [];
     for (let i = query * each; i < (query + 1) * each; i++) {
@@ -203,15 +204,4 @@ async function askFaiss(path: string, queries: Float32Array, k: number) {
     return of;
   });
   return { rows, neighbours };
-}
-
-async function ask(task: FactoryTask, path: string, input?: Float32Array): Promise<Buffer> {
-  const worker = startWorker(task);
-  const [answer] = await Promise.all([collect(worker, path), sendAll(worker, input)]);
-  return answer;
-}
-
-async function sendAll(worker: Worker, input: Float32Array | undefined): Promise<void> {
-  if (input !== undefined) await send(worker, floatBytes(input));
-  worker.stdin.end();
 }

@@ -17,9 +17,9 @@ import { ListWriter } from './list-writer.js';
 import { loadEngine, type MatrixEngine } from './matrix.js';
 import { NearestRows, type Neighbour } from './nearest.js';
 import { queryRows, trainingSample } from './sample.js';
-import { readFloats } from './search.js';
 import { readTrailer, type Trailer } from './trailer.js';
 import { imbalanceOf, sampleRows } from './training.js';
+import { readFloats } from './vectors.js';
 
 export interface IvfRequest {
   port: ReadPort;

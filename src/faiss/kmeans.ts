@@ -1,16 +1,18 @@
 /**
- * k-means as FAISS trains an IVF index: Lloyd's iterations from randomly chosen rows, a fixed number of them, and
- * the largest cluster split in two wherever one stays empty. Equal input and engine give equal bytes.
+ * k-means much as FAISS trains an IVF index: a fixed number of Lloyd's iterations from randomly chosen rows, and a
+ * cluster split in two wherever one stays empty. FAISS prefers to split the cluster of most rows; among sequences
+ * that may be one sequence many times, which nothing can split, so here it is the one of the largest squared error.
+ * Equal input and engine give equal bytes.
  * Knows no file and no index.
  */
 import type { Metric } from './format.js';
-import { dot, halfNorms, type MatrixEngine } from './matrix.js';
+import { dot, halfNorms, type MatrixEngine, squaredL2 } from './matrix.js';
 import { Random } from './sample.js';
 
 export const ITERATIONS = 10;
 export const SEED = 1234;
 
-/** How far the two halves of a split cluster are moved apart, relative to their values (faiss/Clustering.cpp). */
+/** How far the two halves of a split cluster are moved apart, relative to their values (as faiss/Clustering.cpp has it). */
 const SPLIT = 1 / 1024;
 
 export interface KmeansOptions {
@@ -47,8 +49,7 @@ export async function kmeans(
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
     options.signal?.throwIfAborted();
     await options.engine.nearest(sample, centroids, assignmentBias(centroids, dims, metric), dims, lists);
-    const sizes = moveToMeans(sample, lists, centroids, dims);
-    splitIntoEmpty(sizes, centroids, dims);
+    splitIntoEmpty(moveToMeans(sample, lists, centroids, dims), centroids, dims);
     if (metric === 'ip') normalize(centroids, dims);
     options.onIteration?.(iteration + 1);
   }
@@ -70,44 +71,56 @@ function chooseRows(sample: Float32Array, dims: number, count: number): Float32A
   return chosen;
 }
 
-/** Puts every centroid that has rows at their mean; the number of rows of each. */
+/** What is known of every cluster: its rows, and the sum of their squared distances to its centroid. */
+interface Clusters {
+  sizes: Float64Array;
+  errors: Float64Array;
+}
+
+/** Puts every centroid that has rows at their mean. */
 function moveToMeans(
   sample: Float32Array,
   lists: Int32Array,
   centroids: Float32Array,
   dims: number,
-): Float64Array {
+): Clusters {
   const nlist = centroids.length / dims;
   const sizes = new Float64Array(nlist);
+  const errors = new Float64Array(nlist);
   const sums = new Float64Array(centroids.length);
   for (let row = 0; row < lists.length; row++) {
     const list = lists[row];
-    sizes[list] = sizes[list] + 1;
+    sizes[list] += 1;
     const from = row * dims;
     const to = list * dims;
-    for (let i = 0; i < dims; i++) sums[to + i] = sums[to + i] + sample[from + i];
+    for (let i = 0; i < dims; i++) sums[to + i] += sample[from + i];
   }
   for (let list = 0; list < nlist; list++) {
     if (sizes[list] === 0) continue;
     for (let i = list * dims; i < (list + 1) * dims; i++) centroids[i] = sums[i] / sizes[list];
   }
-  return sizes;
+  for (let row = 0; row < lists.length; row++) {
+    errors[lists[row]] += squaredL2(sample, row * dims, centroids, lists[row] * dims, dims);
+  }
+  return { sizes, errors };
 }
 
-/** Every empty cluster takes half of the largest one, and the two centroids are moved a little apart. */
-function splitIntoEmpty(sizes: Float64Array, centroids: Float32Array, dims: number): void {
+/** Every empty cluster takes half of the one with the largest error; the two centroids are moved a little apart. */
+function splitIntoEmpty({ sizes, errors }: Clusters, centroids: Float32Array, dims: number): void {
   for (const [empty, size] of sizes.entries()) {
     if (size > 0) continue;
-    let largest = 0;
-    for (let list = 1; list < sizes.length; list++) if (sizes[list] > sizes[largest]) largest = list;
+    let widest = 0;
+    for (let list = 1; list < sizes.length; list++) if (errors[list] > errors[widest]) widest = list;
+    // Relative to the spread of the cluster as well, for a centroid may be zero.
+    const spread = Math.sqrt(errors[widest] / Math.max(1, sizes[widest]) / dims);
     for (let i = 0; i < dims; i++) {
-      const value = centroids[largest * dims + i];
-      const sign = i % 2 === 0 ? 1 : -1;
-      centroids[empty * dims + i] = value * (1 + sign * SPLIT);
-      centroids[largest * dims + i] = value * (1 - sign * SPLIT);
+      const value = centroids[widest * dims + i];
+      const step = (i % 2 === 0 ? SPLIT : -SPLIT) * (Math.abs(value) + spread);
+      centroids[empty * dims + i] = value + step;
+      centroids[widest * dims + i] = value - step;
     }
-    sizes[empty] = Math.floor(sizes[largest] / 2);
-    sizes[largest] = sizes[largest] - sizes[empty];
+    sizes[empty] = sizes[widest] /= 2;
+    errors[empty] = errors[widest] /= 2;
   }
 }
 

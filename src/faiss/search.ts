@@ -7,9 +7,10 @@ import { FirnError } from '../errors.js';
 import type { ReadHandle, ReadPort } from '../files/port.js';
 import { countQueries, engineFor } from './exact.js';
 import { searchWithFactory } from './factory.js';
-import { floatBytes, ID_BYTES } from './format.js';
+import { ID_BYTES } from './format.js';
 import { type FlatHeader, type IndexHeader, type IvfHeader, parseIndexHeader } from './header.js';
 import { type Accept, NearestRows, type Neighbour } from './nearest.js';
+import { readFloats, readIds } from './vectors.js';
 
 export interface SearchOptions {
   /** Lists looked into (IVF only); what the file says unless told. */
@@ -165,34 +166,4 @@ async function searchList(
 
 function rowsPerChunk(dims: number): number {
   return Math.max(1, Math.floor(CHUNK_BYTES / (4 * dims)));
-}
-
-/** `count` float32 from `position`, which need not be aligned. */
-export async function readFloats(handle: ReadHandle, position: number, count: number): Promise<Float32Array> {
-  const values = new Float32Array(count);
-  await readAll(handle, floatBytes(values), position);
-  return values;
-}
-
-/** Vector ids: i64 in the file; those beyond 2^53 are refused. */
-async function readIds(handle: ReadHandle, position: number, count: number): Promise<Float64Array> {
-  const bytes = Buffer.alloc(ID_BYTES * count);
-  await readAll(handle, bytes, position);
-  const ids = new Float64Array(count);
-  for (let i = 0; i < count; i++) {
-    const id = bytes.readInt32LE(ID_BYTES * i + 4) * 2 ** 32 + bytes.readUInt32LE(ID_BYTES * i);
-    if (!Number.isSafeInteger(id)) {
-      throw new FirnError('input', `holds the id ${id}, larger than 2^53`, { path: handle.path });
-    }
-    ids[i] = id;
-  }
-  return ids;
-}
-
-async function readAll(handle: ReadHandle, into: Uint8Array, position: number): Promise<void> {
-  if ((await handle.read(into, position)) === into.byteLength) return;
-  throw new FirnError('input', 'became shorter while it was read', {
-    path: handle.path,
-    advice: 'Search again; if it stays so, build the index again.',
-  });
 }

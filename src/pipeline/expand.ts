@@ -37,9 +37,13 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
   const world = new World(pipeline, options, discovered.runs);
   let steps: Step[] = [];
   for (let round = 0; round < MAX_ROUNDS; round++) {
-    const before = world.fingerprint(steps);
-    steps = expandOnce(order, world);
-    if (world.fingerprint(steps) === before) return { steps, ignored: discovered.ignored };
+    const before = fingerprint(steps);
+    const expanded = expandOnce(order, world);
+    steps = expanded.steps;
+    if (fingerprint(steps) === before) {
+      if (expanded.error !== undefined) throw expanded.error;
+      return { steps, ignored: discovered.ignored };
+    }
     world.learn(steps);
   }
   throw new FirnError('usage', 'the targets keep making new inputs for each other', {
@@ -48,16 +52,28 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
   });
 }
 
-function expandOnce(order: readonly Target[], world: World): Step[] {
+/** A target that finds nothing may find it in the next round: the first error counts once nothing changes any more. */
+function expandOnce(order: readonly Target[], world: World): { steps: Step[]; error?: unknown } {
   const byTarget = new Map<string, Step[]>();
+  let first: { error: unknown } | undefined;
   for (const target of order) {
-    const drafts = expandTarget(target, world.viewFor(byTarget));
+    let drafts: StepDraft[] = [];
+    try {
+      drafts = expandTarget(target, world.viewFor(byTarget));
+    } catch (error) {
+      first ??= { error };
+    }
     byTarget.set(
       target.name,
       drafts.map((draft) => ({ ...draft, target: target.name, rule: target.rule })),
     );
   }
-  return [...byTarget.values()].flat();
+  return { steps: [...byTarget.values()].flat(), ...first };
+}
+
+/** Changes exactly when another round could see something new. */
+function fingerprint(steps: readonly Step[]): string {
+  return steps.map((step) => `${step.id}\0${step.outputs.map((output) => output.path).join('\0')}`).join('\n');
 }
 
 function expandTarget(target: Target, view: ExpandView): StepDraft[] {
@@ -104,11 +120,6 @@ class World {
     private readonly options: ExpandOptions,
     private readonly discovered: readonly Run[],
   ) {}
-
-  /** Changes exactly when another round could see something new. */
-  fingerprint(steps: readonly Step[]): string {
-    return steps.map((step) => `${step.id}\0${step.outputs.map((output) => output.path).join('\0')}`).join('\n');
-  }
 
   learn(steps: readonly Step[]): void {
     this.made = new Map();

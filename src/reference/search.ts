@@ -5,6 +5,7 @@
 import type { ReadPort } from '../files/port.js';
 import { exactSearch, outside, type RowRange } from '../faiss/exact.js';
 import type { Neighbour } from '../faiss/nearest.js';
+import { readIndexHeader } from '../faiss/header.js';
 import { openIndex } from '../faiss/search.js';
 import { readTrailer } from '../faiss/trailer.js';
 import { layoutDigest } from './layout.js';
@@ -31,6 +32,7 @@ export interface NeighbourAnswer {
 
 interface IndexState {
   path: string;
+  metric: 'l2' | 'ip';
   /** Rows that the index can answer for; 0 when it cannot be used. */
   usable: number;
   note?: string;
@@ -43,9 +45,9 @@ export async function searchReference(
 ): Promise<NeighbourAnswer> {
   const state = await indexState(port, reference);
   if (state === undefined) return exactAnswer(reference, request, 'l2', 'there is no index here: every row was compared');
+  const { metric } = state;
   const index = await openIndex(port, state.path);
   try {
-    const metric = index.header.metric;
     if (state.usable === 0) return await exactAnswer(reference, request, metric, state.note);
     const { query, k, exclude = [], nprobe, signal } = request;
     const accept = exclude.length === 0 ? {} : { accept: outside(exclude) };
@@ -79,16 +81,16 @@ async function indexState(port: ReadPort, reference: OpenReference): Promise<Ind
   if (path === undefined) return undefined;
   const { facts, embeddings } = reference;
   const trailer = await readTrailer(port, path);
-  const index = await openIndex(port, path);
-  const { ntotal } = index.header;
-  await index.close();
-  if (ntotal > embeddings.rows) {
-    return { path, usable: 0, note: 'the index holds more rows than the reference and was not used; `firn build` makes it anew' };
-  }
+  const header = await readIndexHeader(port, path);
+  // FAISS's other kinds are known by what firn noted when it had them made.
+  const metric = header.kind !== 'other' ? header.metric : trailer?.metric === 'ip' ? 'ip' : 'l2';
+  const rows = header.kind !== 'other' ? header.rows : Number(trailer?.rows ?? embeddings.rows);
+  const unused = 'was not used; `firn build` makes it anew';
+  if (rows > embeddings.rows) return { path, metric, usable: 0, note: `the index holds more rows than the reference and ${unused}` };
   // An index that another program wrote does not say of what: its row count is all there is to go by.
-  if (trailer?.firn !== 1 || facts === undefined) return { path, usable: ntotal };
-  if (trailer.embeddings === facts.embeddings) return { path, usable: ntotal };
-  return { path, usable: samePrefix(facts.ranges, ntotal, trailer.layout) ? ntotal : 0, note: 'the index is of other rows and was not used; `firn build` makes it anew' };
+  if (trailer?.firn !== 1 || facts === undefined) return { path, metric, usable: rows };
+  const same = trailer.embeddings === facts.embeddings || samePrefix(facts.ranges, rows, trailer.layout);
+  return same ? { path, metric, usable: rows } : { path, metric, usable: 0, note: `the index is of other rows and ${unused}` };
 }
 
 /** Whether the first `rows` rows are, run by run, the ones that the index was built from. */
