@@ -2,6 +2,7 @@
 /** The program `firn`: names its commands and loads the one that is asked for. No logic. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
+import { defineAdopt } from './cli/adopt.js';
 import { defineBuild } from './cli/build.js';
 import { defineClean } from './cli/clean.js';
 import { defineCompress } from './cli/compress.js';
@@ -44,6 +45,7 @@ for (const define of [
   defineCompress,
   defineVersions,
   defineClean,
+  defineAdopt,
   defineUnlock,
 ]) {
   define(program);

@@ -154,6 +154,7 @@ import faiss, json, numpy as np, sys
 folder, values, queries, dims, k = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
 x = np.fromfile(values, 'f4').reshape(-1, dims)
 q = np.fromfile(queries, 'f4').reshape(-1, dims)
+kept = []
 L2, IP = faiss.METRIC_L2, faiss.METRIC_INNER_PRODUCT
 def ivf(nlist, metric, rows=x, nprobe=1, ids=None, direct=None):
     quantizer = faiss.IndexFlatL2(dims) if metric == L2 else faiss.IndexFlatIP(dims)
@@ -164,7 +165,7 @@ def ivf(nlist, metric, rows=x, nprobe=1, ids=None, direct=None):
     else: index.add_with_ids(rows, ids)
     index.nprobe = nprobe
     index.own_fields = False
-    index._keep = quantizer
+    kept.append(quantizer)
     return index
 flat_l2, flat_ip = faiss.IndexFlatL2(dims), faiss.IndexFlatIP(dims)
 flat_l2.add(x); flat_ip.add(x)
