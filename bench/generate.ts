@@ -49,7 +49,10 @@ export interface Shape {
 export async function generateRuns(directory: string, { runs, rows, dims, seed }: Shape): Promise<void> {
   const shape = uniform(seed);
   const centres = Float32Array.from({ length: CLUSTERS * dims }, () => normal(shape));
-  const basis = Float32Array.from({ length: INTRINSIC * dims }, () => (normal(shape) * SPREAD) / Math.sqrt(INTRINSIC));
+  const basis = Float32Array.from(
+    { length: INTRINSIC * dims },
+    () => (normal(shape) * SPREAD) / Math.sqrt(INTRINSIC),
+  );
   for (let run = 0; run < runs; run++) {
     const folder = join(directory, 'bench', `run-${String(run).padStart(5, '0')}`);
     mkdirSync(folder, { recursive: true });
@@ -78,5 +81,10 @@ export async function generateRuns(directory: string, { runs, rows, dims, seed }
 if (process.argv[1]?.endsWith('generate.js')) {
   const [directory, runs = '40', rows = '25000', dims = '256', seed = '1'] = process.argv.slice(2);
   if (directory === undefined) throw new Error('usage: generate.js DIRECTORY [runs] [rows] [dims] [seed]');
-  await generateRuns(directory, { runs: Number(runs), rows: Number(rows), dims: Number(dims), seed: Number(seed) });
+  await generateRuns(directory, {
+    runs: Number(runs),
+    rows: Number(rows),
+    dims: Number(dims),
+    seed: Number(seed),
+  });
 }

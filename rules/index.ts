@@ -4,8 +4,8 @@ import { openArray } from '../src/arrays/open.js';
 import { type ExpandView, inputId, type Json, type ManifestEntry, type MemoryContext, type Rule, type RuleTarget, type RunContext, type Step, type StepDraft } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex, trainingOf } from '../src/faiss/build.js';
-import { engineVersion, factoryVersion } from '../src/faiss/engine-version.js';
-import { buildWithFactory } from '../src/faiss/factory.js';
+import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
+import { engineName } from '../src/faiss/matrix.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { pickTrainedRows } from '../src/faiss/training.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
@@ -54,7 +54,7 @@ const rule: Rule = {
 
   tools(step): ManifestEntry[] {
     const { factory } = step.params as unknown as Params;
-    return factory === undefined ? [['matrix', engineVersion()]] : [['faiss-node', factoryVersion()]];
+    return factory === undefined ? [['matrix', engineName()]] : [['faiss-node', factoryVersion()]];
   },
 
   async memory(step, context) {

@@ -8,4 +8,7 @@ import { editorSchema } from '../src/pipeline/schema.js';
 const rules = await Promise.all(builtInRuleNames().map((name) => builtInRule(name) as Promise<Rule>));
 const folder = new URL('../../schema/', import.meta.url);
 mkdirSync(folder, { recursive: true });
-writeFileSync(fileURLToPath(new URL('pipeline.schema.json', folder)), `${JSON.stringify(editorSchema(rules), null, 2)}\n`);
+writeFileSync(
+  fileURLToPath(new URL('pipeline.schema.json', folder)),
+  `${JSON.stringify(editorSchema(rules), null, 2)}\n`,
+);

@@ -43,10 +43,15 @@ export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
     throw new FirnError('usage', 'is a reference of firn already', { path: directory });
   }
   if (!files.embeddings.endsWith(EMBEDDINGS_FILE)) {
-    throw new FirnError('usage', 'has the names of an older reference (reference_*), which is only searched', {
-      path: directory,
-      advice: 'To build on it, copy its files as consolidated_embeddings.npy and consolidated_metadata.json into a folder.',
-    });
+    throw new FirnError(
+      'usage',
+      'has the names of an older reference (reference_*), which is only searched',
+      {
+        path: directory,
+        advice:
+          'To build on it, copy its files as consolidated_embeddings.npy and consolidated_metadata.json into a folder.',
+      },
+    );
   }
   const sources = await readRowSources(port, files.metadata);
   const embeddings = await openArray(port, files.embeddings);
@@ -79,7 +84,11 @@ function checkSources(sources: readonly RowSource[], embeddings: ArrayReader, pa
   }
 }
 
-async function rangesOf(request: AdoptRequest, sources: readonly RowSource[], embeddings: ArrayReader): Promise<Range[]> {
+async function rangesOf(
+  request: AdoptRequest,
+  sources: readonly RowSource[],
+  embeddings: ArrayReader,
+): Promise<Range[]> {
   const { dtype, dims, rows } = embeddings;
   const ranges: Range[] = [];
   for (const { dataset, run_id, start, count } of sources) {
@@ -107,10 +116,14 @@ async function replaceMetadata(
 ): Promise<string> {
   const kept = path.replace(/\.json$/, '.before-adopt.json');
   if (port.stat(kept) !== undefined) {
-    throw new FirnError('conflict', 'is in the way: the metadata as it is now is to be kept under this name', {
-      path: kept,
-      advice: 'Move it away.',
-    });
+    throw new FirnError(
+      'conflict',
+      'is in the way: the metadata as it is now is to be kept under this name',
+      {
+        path: kept,
+        advice: 'Move it away.',
+      },
+    );
   }
   const temporary = temporaryName(path);
   await writeMetadata(port, temporary, facts, { sequences: true, signal });

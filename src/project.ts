@@ -11,12 +11,14 @@ import type { Port } from './files/port.js';
 import { expandPipeline } from './pipeline/expand.js';
 import { DEFAULT_RUNS, DEFAULT_VERSIONS, loadPipeline, type Pipeline } from './pipeline/load.js';
 import { suggest } from './pipeline/nearest.js';
+import { CACHE_FOLDER, PIPELINE_FILE } from './pipeline/project-path.js';
 import { findRule, ruleNames } from './pipeline/rules.js';
 import type { IgnoredRun } from './runs/discover.js';
 import { runDigester } from './runs/run-array.js';
 
-export const PIPELINE_FILE = 'pipeline.yaml';
-export const CACHE_FOLDER = 'cache';
+export { CACHE_FOLDER, PIPELINE_FILE };
+/** bytes; people write far less */
+const PIPELINE_LIMIT = 1024 * 1024;
 
 export interface ProjectOptions {
   /** The folder of pipeline.yaml. */
@@ -64,7 +66,7 @@ export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'por
 /** pipeline.yaml alone, without looking at runs. */
 export async function readPipeline(port: Port, root: string): Promise<Pipeline> {
   const path = join(root, PIPELINE_FILE);
-  const text = port.readText(path, 16 * 1024 * 1024);
+  const text = port.readText(path, PIPELINE_LIMIT);
   if (text === undefined) {
     throw new FirnError('usage', 'there is no pipeline.yaml here', {
       path: root,

@@ -1,16 +1,21 @@
 /** Building an index: the same bytes every time, centroids taken over, nothing left behind on failure. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { float32ToFloat16 } from '../src/arrays/convert.js';
 import { buildIndex, trainingOf } from '../src/faiss/build.js';
+import { exactSearch } from '../src/faiss/exact.js';
+import { ivfLayout } from '../src/faiss/format.js';
 import { readIndexHeader } from '../src/faiss/header.js';
+import { ListWriter } from '../src/faiss/list-writer.js';
 import { openIndex } from '../src/faiss/search.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { pickTrainedRows } from '../src/faiss/training.js';
 import { disk } from '../src/files/disk.js';
-import type { Port } from '../src/files/port.js';
+import type { Port, WriteHandle } from '../src/files/port.js';
 import { arrayOf, build, clustered, countingPort, folder, refused } from './faiss-rig.js';
 
 const s = suite('faiss build');
@@ -72,6 +77,35 @@ s('the bytes depend neither on the blocks of the array nor on its float type', a
   assert.is(nearest.id, 0);
   assert.ok(nearest.distance < 1e-4 && nearest.distance > 0);
   await index.close();
+});
+
+s('the size of the window changes no byte of the lists', async () => {
+  const lists = Uint16Array.from({ length: 100 }, (_, row) => (row * row) % 7);
+  const sizes = new Float64Array(7);
+  for (const list of lists) sizes[list] += 1;
+  const layout = ivfLayout(3, 'l2', sizes);
+  const write = async (windowBytes: number): Promise<Buffer> => {
+    const bytes = Buffer.alloc(layout.end);
+    const out: WriteHandle = {
+      path: 'memory',
+      async write(data, position) {
+        bytes.set(data, position);
+      },
+      async sync() {},
+      async close() {},
+    };
+    const writer = new ListWriter(out, layout, lists, windowBytes);
+    for (const rows of [30, 69, 1]) {
+      const start = rows === 30 ? 0 : rows === 69 ? 30 : 99;
+      const data = Float32Array.from({ length: rows * 3 }, (_, i) => start * 3 + i);
+      await writer.add({ start, rows, data });
+    }
+    return bytes;
+  };
+  const whole = await write(1 << 20);
+  assert.is(whole.readFloatLE(layout.offsets[1]), 3);
+  assert.is(whole.readBigInt64LE(layout.offsets[1] + sizes[1] * 12), 1n);
+  for (const windowBytes of [1, 12, 100, 500]) assert.ok((await write(windowBytes)).equals(whole));
 });
 
 s('many equal rows, as sequences have, are no trouble', async () => {
@@ -152,6 +186,30 @@ s('parameters that do not fit are refused before anything is written', async () 
   ]) {
     await refused(() => build(small, DIMS, options), 'usage');
   }
+});
+
+s('without onnxruntime an index is built in plain JavaScript, and says so', async () => {
+  // The compiled program alone, in a folder where no package is installed.
+  const root = folder();
+  cpSync(fileURLToPath(new URL('../src', import.meta.url)), join(root, 'src'), { recursive: true });
+  cpSync(fileURLToPath(new URL('./faiss-rig.js', import.meta.url)), join(root, 'test/faiss-rig.js'));
+  writeFileSync(join(root, 'package.json'), '{"type": "module"}');
+  const script = `
+    import { build, clustered } from './test/faiss-rig.js';
+    import { engineName } from './src/faiss/matrix.js';
+    const { path, report } = await build(clustered(3000, 8, 1), 8, { nlist: 20 });
+    console.log(JSON.stringify([engineName(), report.ivf.training.engine, path]));
+  `;
+  writeFileSync(join(root, 'try.js'), script);
+  const { stdout, stderr } = spawnSync(process.execPath, ['try.js'], { cwd: root, encoding: 'utf8' });
+  assert.is(stderr, '');
+  const [announced, used, path] = JSON.parse(stdout) as string[];
+  assert.equal([announced, used], ['javascript', 'javascript']);
+  const index = await openIndex(disk, path);
+  const rows = clustered(3000, 8, 1);
+  const exact = await exactSearch(arrayOf(rows, 8), rows.subarray(0, 80), 5, 'l2');
+  assert.equal(await index.search(rows.subarray(0, 80), 5, { nprobe: 20 }), exact);
+  await index.close();
 });
 
 s('a name that is taken is not overwritten', async () => {

@@ -105,6 +105,7 @@ s('numbers that lie are refused before memory is taken', async () => {
     ['centroids of another nlist', 53 + 8, 2n],
     ['lists of another nlist', lists - 28, 4n],
     ['code size', lists - 20, 12n],
+    ['code size too small', lists - 20, 4n],
     ['number of sizes', lists - 8, 2n],
     ['size 2^40', lists, 1n << 40n],
     ['size 2^64 - 1', lists, (1n << 64n) - 1n],
@@ -132,7 +133,7 @@ s('sparse sizes that repeat a list or name one that is not there are refused', a
   for (const list of [4n, 6n]) {
     const bytes = Buffer.from(good);
     bytes.writeBigUInt64LE(list, pairs);
-    await refused(() => header(bytes), 'input');
+    assert.match((await refused(() => header(bytes), 'input')).message, `list ${list}`);
   }
 });
 

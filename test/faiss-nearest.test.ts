@@ -79,6 +79,21 @@ for (const metric of ['l2', 'ip'] as const) {
   });
 }
 
+s('equal distances go to the smaller id in whatever order rows come', async () => {
+  const property = fc.asyncProperty(
+    fc.uniqueArray(fc.nat(50), { minLength: 6, maxLength: 30 }),
+    async (ids) => {
+      const nearest = new NearestRows(Float32Array.of(0), 1, 5, 'l2');
+      const data = Float32Array.from(ids, (id) => id % 3);
+      await nearest.add({ data, count: ids.length, id: (row) => ids[row] });
+      const expected = ids.map((id) => ({ id, distance: (id % 3) ** 2 }));
+      expected.sort((a, b) => a.distance - b.distance || a.id - b.id);
+      assert.equal(nearest.results()[0], expected.slice(0, 5));
+    },
+  );
+  await fc.assert(property);
+});
+
 s('values whose squares overflow are still compared', async () => {
   const rows = new Float32Array(4096 * 64);
   for (let row = 0; row < 4096; row++) rows[row * 64] = row * 1e16;

@@ -7,7 +7,9 @@ import { formatCount, plural, safe } from './text.js';
 export function defineAdopt(program: Command): void {
   program
     .command('adopt [directory]')
-    .description('take over a reference that another program wrote, so that builds continue it (default: data/reference)')
+    .description(
+      'take over a reference that another program wrote, so that builds continue it (default: data/reference)',
+    )
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExample:\n  firn adopt data/reference && firn build --dry-run')
     .action((directory: string | undefined, flags: { json?: boolean }, command: Command) =>
@@ -25,11 +27,20 @@ export function defineAdopt(program: Command): void {
         });
         const retained = adopted.ranges.filter((range) => range.retained).length;
         if (flags.json) {
-          printJson({ runs: adopted.ranges.length, rows: adopted.rows, retained, repeated: adopted.repeated, kept: adopted.kept });
+          printJson({
+            runs: adopted.ranges.length,
+            rows: adopted.rows,
+            retained,
+            repeated: adopted.repeated,
+            kept: adopted.kept,
+          });
           return;
         }
-        print(`adopted ${formatCount(adopted.rows)} rows of ${plural(adopted.ranges.length, 'run')}, ${formatCount(retained)} of them no longer on disk`);
-        for (const name of adopted.repeated) note(`${safe(name)} was counted more than once; the next build keeps it once`);
+        print(
+          `adopted ${formatCount(adopted.rows)} rows of ${plural(adopted.ranges.length, 'run')}, ${formatCount(retained)} of them no longer on disk`,
+        );
+        for (const name of adopted.repeated)
+          note(`${safe(name)} was counted more than once; the next build keeps it once`);
         print(`the metadata as it was: ${safe(adopted.kept)}`);
       }),
     );

@@ -6,9 +6,6 @@ import type { WriteHandle } from '../files/port.js';
 import type { Batch } from './batches.js';
 import { floatBytes, ID_BYTES, type IvfLayout } from './format.js';
 
-/** Bytes of vectors sorted at once. */
-const WINDOW_BYTES = 64 * 1024 * 1024;
-
 export class ListWriter {
   private readonly windowRows: number;
   private readonly codes: Float32Array;
@@ -21,14 +18,15 @@ export class ListWriter {
   private first = 0;
   private filled = 0;
 
-  /** @param lists the list of every row, counted in `layout.sizes` */
+  /** @param lists the list of every row, counted in `layout.sizes` @param windowBytes of vectors sorted at once */
   constructor(
     private readonly out: WriteHandle,
     private readonly layout: IvfLayout,
     private readonly lists: Uint16Array | Int32Array,
+    windowBytes = 64 * 1024 * 1024,
   ) {
     const { dims, rows, nlist } = layout;
-    this.windowRows = Math.max(1, Math.min(rows, Math.floor(WINDOW_BYTES / (4 * dims))));
+    this.windowRows = Math.max(1, Math.min(rows, Math.floor(windowBytes / (4 * dims))));
     this.codes = new Float32Array(this.windowRows * dims);
     this.ids = new BigInt64Array(this.windowRows);
     this.written = new Float64Array(nlist);

@@ -10,6 +10,7 @@ import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
 import { selectRuns } from '../runs/select.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
 import { findCycle } from '../engine/graph.js';
+import { checkSteps } from './check-steps.js';
 import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
@@ -42,6 +43,7 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     steps = expanded.steps;
     if (fingerprint(steps) === before) {
       if (expanded.error !== undefined) throw expanded.error;
+      checkSteps(pipeline, steps);
       return { steps, ignored: discovered.ignored };
     }
     world.learn(steps);
@@ -80,9 +82,9 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
   try {
     return target.rule.expand(target, view);
   } catch (error) {
-    // A filter that cannot be read knows no file; here its place is known.
+    // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.
     if (!(error instanceof FirnError) || error.kind !== 'usage' || error.path !== undefined) throw error;
-    throw target.error(error.message, error.advice, target.runs === undefined ? undefined : 'runs');
+    throw target.error(error.message, error.advice);
   }
 }
 
@@ -95,7 +97,8 @@ function orderTargets(pipeline: Pipeline): Target[] {
   const circle = findCycle(upstream, names);
   if (circle.length > 0) {
     const target = pipeline.targets.get(circle[0]) as Target;
-    throw target.error(`these targets are made from each other: ${circle.join(' -> ')}`, 'Take one of them out of `from`.', 'from');
+    const field = `from.${target.from.indexOf(circle[1])}`;
+    throw target.error(`these targets are made from each other: ${circle.join(' -> ')}`, 'Take one of them out of `from`.', field);
   }
   const done = new Set<string>();
   const order: Target[] = [];

@@ -4,7 +4,10 @@
  */
 import type { Json, Rule, RuleTarget, RunFilter } from '../engine/types.js';
 import { FirnError } from '../errors.js';
+import { compileGlob } from '../runs/glob.js';
+import { parseDuration } from '../runs/select.js';
 import { suggest } from './nearest.js';
+import { checkPattern } from './pattern.js';
 import { checkProjectPath } from './project-path.js';
 import { pipelineSchema } from './schema.js';
 import { YamlSource } from './source.js';
@@ -91,17 +94,41 @@ function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule
   const error: RuleTarget['error'] = (message, advice, field) =>
     source.error(field === undefined ? at : [...at, ...field.split('.')], message, advice, field === undefined);
   const paths = (field: 'from' | 'out') =>
-    list(raw[field]).map((path) => checkProjectPath(path, (message, advice) => error(message, advice, field)));
+    list(raw[field]).map((path, i) => checkProjectPath(path, (message, advice) => error(message, advice, `${field}.${i}`)));
+  const from = paths('from');
+  for (const [i, pattern] of from.entries()) placed(() => checkPattern(pattern), (message, advice) => error(message, advice, `from.${i}`));
+  checkFilter(raw.runs, error);
   return {
     name,
     rule,
     with: parameters,
-    from: paths('from'),
+    from,
     runs: raw.runs,
     out: paths('out'),
     run: raw.run ?? [],
     error,
   };
+}
+
+/** Durations and patterns are read here once, where their places are known. */
+function checkFilter(filter: RunFilter | undefined, error: RuleTarget['error']): void {
+  if (filter === undefined || filter === 'all') return;
+  const { 'older-than': olderThan } = filter;
+  if (olderThan !== undefined) placed(() => parseDuration(olderThan), (message, advice) => error(message, advice, 'runs.older-than'));
+  for (const field of ['dataset', 'run'] as const) {
+    for (const [i, pattern] of list(filter[field]).entries()) {
+      placed(() => compileGlob(pattern), (message, advice) => error(message, advice, `runs.${field}.${i}`));
+    }
+  }
+}
+
+/** Gives an error of code that knows no file its place. */
+function placed(check: () => unknown, problem: (message: string, advice?: string) => Error): void {
+  try {
+    check();
+  } catch (error) {
+    throw error instanceof FirnError ? problem(error.message, error.advice) : error;
+  }
 }
 
 function fieldAdvice(rule: Rule): string {
@@ -118,7 +145,7 @@ function checkNames(source: YamlSource, targets: ReadonlyMap<string, Target>): v
   for (const [name, target] of targets) {
     for (const [i, from] of target.from.entries()) {
       if (from === name) {
-        throw source.error(['targets', name, 'from'], `${name} cannot be made from itself`);
+        throw source.error(['targets', name, 'from', i], `${name} cannot be made from itself`);
       }
       if (targets.has(from) || /[/.*{]/.test(from)) continue;
       throw source.error(['targets', name, 'from', i], `there is no target "${from}"`, suggest(from, [...targets.keys()]));

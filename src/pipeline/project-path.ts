@@ -1,4 +1,8 @@
-/** Paths in pipeline.yaml: always relative to the project, with `/`, and never out of it. */
+/** Paths of a project. In pipeline.yaml they are always relative to the project, with `/`, and never lead out of it. */
+
+export const PIPELINE_FILE = 'pipeline.yaml';
+/** Records and stored outputs of the project. */
+export const CACHE_FOLDER = 'cache';
 
 /** The path in its plain form (`a/b`, no `.` and no trailing `/`); `problem` makes the error when it leaves the project. */
 export function checkProjectPath(path: string, problem: (message: string, advice?: string) => Error): string {

@@ -1,14 +1,28 @@
 /**
  * pipeline.yaml as text: its values, and where in the file each of them stands. Knows YAML and nothing of targets.
  */
-import { type Document, isMap, isNode, isPair, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isNode,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type ParsedNode,
+  parseDocument,
+  type YAMLError,
+} from 'yaml';
 import { FirnError } from '../errors.js';
 import type { Json } from '../engine/types.js';
 
 export type YamlPath = (string | number)[];
 
-/** Values nested deeper than this are no pipeline. */
-const MAX_DEPTH = 32;
+/** Brackets and indentation nested deeper than this are no pipeline, and would exhaust the stack of the parser. */
+const MAX_BRACKETS = 256;
+const MAX_INDENT = 1000;
+/** Each alias costs a walk through the file. */
+const MAX_ALIASES = 500;
 
 export class YamlSource {
   readonly value: Json;
@@ -18,24 +32,41 @@ export class YamlSource {
   /** Throws FirnError (usage) with file:line:column for anything that is not well-formed YAML. */
   constructor(
     readonly path: string,
-    text: string,
+    private readonly text: string,
   ) {
     checkNesting(path, text);
-    this.document = parseDocument(text, { lineCounter: this.lines, uniqueKeys: true, prettyErrors: false });
+    // Doubled keys are found below: the parser compares every key with every other.
+    this.document = parseDocument(text, {
+      lineCounter: this.lines,
+      uniqueKeys: false,
+      prettyErrors: false,
+      logLevel: 'error',
+    });
     const problem = this.document.errors[0] ?? this.document.warnings[0];
-    if (problem !== undefined) throw this.errorAt(problem.pos[0], `not valid YAML: ${problem.message}`);
-    const evil = this.findKey('__proto__');
-    if (evil !== undefined) throw this.errorAt(evil, 'the key __proto__ is not allowed');
+    if (problem !== undefined) throw this.errorAt(problem.pos[0], `not valid YAML: ${wordsFor(problem)}`, QUOTES);
+    this.checkNodes();
     try {
       this.value = this.document.toJS({ maxAliasCount: 100 }) as Json;
-    } catch (error) {
-      throw this.errorAt(0, `not usable YAML: ${error instanceof Error ? error.message : String(error)}`);
+    } catch {
+      throw this.errorAt(0, 'its aliases (*name) stand for too much, or for nothing', 'Write out what they stand for.');
     }
   }
 
   /** An error that points at the value at `path`, or with `atKey` at its key. */
   error(path: YamlPath, message: string, advice?: string, atKey = false): FirnError {
     return this.errorAt(this.offsetOf(path, atKey), message, advice);
+  }
+
+  /** What stands at `path` as it is written; undefined when it is long or runs over lines. */
+  textAt(path: YamlPath): string | undefined {
+    const { range } = this.nodeAt(path) ?? {};
+    const text = range == null ? '' : this.text.slice(range[0], range[1]);
+    return text === '' || text.length > 60 || text.includes('\n') ? undefined : text;
+  }
+
+  /** Whether `path` leads to an item of a list. */
+  isItem(path: YamlPath): boolean {
+    return isSeq(this.nodeAt(path.slice(0, -1)));
   }
 
   private errorAt(offset: number, message: string, advice?: string): FirnError {
@@ -55,9 +86,11 @@ export class YamlSource {
     for (const [depth, part] of path.entries()) {
       const last = depth === path.length - 1;
       if (isMap(node)) {
-        const pair = node.items.find((item) => isPair(item) && keyText(item.key) === String(part));
+        const pair = node.items.find((item) => keyText(item.key) === String(part));
         if (pair === undefined) return offset;
-        offset = (last && atKey ? startOf(pair.key) : (startOf(pair.value) ?? startOf(pair.key))) ?? offset;
+        // A value that is not there has no place of its own.
+        const value = isScalar(pair.value) && pair.value.source === '' ? undefined : pair.value;
+        offset = (last && atKey ? startOf(pair.key) : (startOf(value) ?? startOf(pair.key))) ?? offset;
         node = pair.value;
       } else if (isSeq(node)) {
         node = node.items[Number(part)];
@@ -69,49 +102,73 @@ export class YamlSource {
     return offset;
   }
 
-  private findKey(name: string): number | undefined {
-    const queue: unknown[] = [this.document.contents];
-    for (let node = queue.pop(); node !== undefined; node = queue.pop()) {
-      if (isMap(node)) {
-        for (const pair of node.items) {
-          if (keyText(pair.key) === name) return startOf(pair.key) ?? 0;
-          if (pair.value !== null && pair.value !== undefined) queue.push(pair.value);
-        }
-      } else if (isSeq(node)) {
-        queue.push(...node.items);
+  private nodeAt(path: YamlPath): ParsedNode | undefined {
+    const node = this.document.getIn(path, true);
+    return isNode(node) ? (node as ParsedNode) : undefined;
+  }
+
+  /** What YAML allows and a pipeline does not: doubled keys, keys that are no text, values that hold themselves. */
+  private checkNodes(): void {
+    const open = new Set<string>();
+    let aliases = 0;
+    const visit = (node: unknown): void => {
+      if (isAlias(node)) {
+        aliases += 1;
+        if (open.has(node.source)) throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for what it stands in`);
+        if (aliases > MAX_ALIASES) throw this.errorAt(startOf(node) ?? 0, `more than ${MAX_ALIASES} aliases (*name)`);
+      } else if (isMap(node) || isSeq(node)) {
+        const { anchor } = node;
+        if (anchor !== undefined) open.add(anchor);
+        if (isMap(node)) this.checkKeys(node.items.map((pair) => pair.key));
+        for (const item of node.items) visit(isMap(node) ? (item as { value: unknown }).value : item);
+        if (anchor !== undefined) open.delete(anchor);
       }
+    };
+    visit(this.document.contents);
+  }
+
+  private checkKeys(keys: readonly unknown[]): void {
+    const seen = new Set<string>();
+    for (const key of keys) {
+      const offset = startOf(key) ?? 0;
+      if (!isScalar(key)) throw this.errorAt(offset, 'a key must be a word', QUOTES);
+      const text = keyText(key);
+      if (text === '__proto__') throw this.errorAt(offset, 'the key __proto__ is not allowed');
+      if (seen.has(text)) throw this.errorAt(offset, `"${text}" is here twice`, 'Keep one of the two.');
+      seen.add(text);
     }
-    return undefined;
   }
 }
 
+const QUOTES = 'Text that begins with one of {[*&!%@`>| or holds a colon before a space needs "quotes".';
+
+/** The library's own words, and ours where those are hard to understand. */
+function wordsFor(problem: YAMLError): string {
+  if (problem.code === 'TAB_AS_INDENT') return 'a tab cannot indent, use spaces';
+  if (problem.code === 'MULTIPLE_DOCS') return 'a second document begins here';
+  return problem.message;
+}
+
 function keyText(key: unknown): string {
-  return isNode(key) && 'value' in key ? String((key as { value: unknown }).value) : String(key);
+  return isScalar(key) ? String(key.value) : String(key);
 }
 
 function startOf(node: unknown): number | undefined {
-  return isNode(node) ? (node as Node).range?.[0] : undefined;
+  return isNode(node) ? node.range?.[0] : undefined;
 }
 
-/** Deep nesting would exhaust the stack of the parser before it could say where. */
 function checkNesting(path: string, text: string): void {
-  let line = 1;
-  let lineStart = 0;
+  const fail = (offset: number): never => {
+    const before = text.slice(0, offset);
+    const line = before.split('\n').length;
+    throw new FirnError('usage', 'nested too deeply to be a pipeline', { path, line, column: offset - before.lastIndexOf('\n') });
+  };
+  // Lists in lists can be nested without brackets and without indentation.
+  const compact = /(?:[-?:][ \t]+){33}/.exec(text) ?? new RegExp(`^[ \\t]{${MAX_INDENT},}\\S`, 'm').exec(text);
+  if (compact !== null) fail(compact.index);
   let depth = 0;
-  for (let i = 0; i < text.length; i++) {
-    const char = text[i];
-    if (char === '\n') {
-      line += 1;
-      lineStart = i + 1;
-    } else if (char === '[' || char === '{') {
-      depth += 1;
-    } else if (char === ']' || char === '}') {
-      depth = Math.max(0, depth - 1);
-    }
-    const indent = i - lineStart;
-    const compactNesting = /^(?:[-?:] ){33}/.test(text.slice(i, i + 66));
-    if (depth > MAX_DEPTH * 8 || compactNesting || (indent > 2000 && /\S/.test(char) && text.slice(lineStart, i).trim() === '')) {
-      throw new FirnError('usage', 'nested too deeply to be a pipeline', { path, line, column: indent + 1 });
-    }
+  for (const { 0: bracket, index } of text.matchAll(/[[\]{}]/g)) {
+    depth = bracket === '[' || bracket === '{' ? depth + 1 : Math.max(0, depth - 1);
+    if (depth > MAX_BRACKETS) fail(index);
   }
 }

@@ -2,7 +2,7 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import type { Json } from '../engine/types.js';
 import type { FirnError } from '../errors.js';
-import { suggest } from './nearest.js';
+import { nearest, suggest } from './nearest.js';
 import type { YamlPath, YamlSource } from './source.js';
 
 let shared: Ajv | undefined;
@@ -17,75 +17,115 @@ function validator(): Ajv {
 export function validate(schema: object, value: Json, source: YamlSource, at: YamlPath): void {
   const ajv = validator();
   if (ajv.validate(schema, value)) return;
-  const errors = (ajv.errors ?? []).filter((error) => !isNoise(error, ajv.errors ?? []));
-  const found = errors.map((error) => toError(error, value, source, at));
+  const all = ajv.errors ?? [];
+  const found = all.filter((error) => !isNoise(error, all)).map((error) => toError(error, source, at));
   found.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
   throw found[0] ?? source.error(at, 'not as expected');
 }
 
-/** `oneOf` reports each branch and then itself; the branch whose type fits the value tells most. */
 function isNoise(error: ErrorObject, all: readonly ErrorObject[]): boolean {
+  // The names that do not match are reported one by one as well.
   if (error.keyword === 'propertyNames') return true;
-  if (error.keyword === 'oneOf' || error.keyword === 'anyOf') {
-    return all.some((other) => other !== error && isInside(other, error) && other.keyword !== 'type' && other.keyword !== 'const');
+  // A misspelt field is why the right one is missing.
+  if (error.keyword === 'required') {
+    return all.some((other) => other.keyword === 'additionalProperties' && other.instancePath === error.instancePath);
   }
-  const parent = all.find((other) => (other.keyword === 'oneOf' || other.keyword === 'anyOf') && isInside(error, other));
-  return parent !== undefined && (error.keyword === 'type' || error.keyword === 'const') && error.instancePath === parent.instancePath;
+  if (isChoice(error)) return all.some((other) => isWithin(other, error) && !isOtherKind(other, error));
+  return all.some(
+    (choice) => isChoice(choice) && isWithin(error, choice) && isOtherKind(error, choice),
+  );
 }
 
-function isInside(inner: ErrorObject, outer: ErrorObject): boolean {
+function isChoice(error: ErrorObject): boolean {
+  return error.keyword === 'oneOf' || error.keyword === 'anyOf';
+}
+
+function isWithin(inner: ErrorObject, outer: ErrorObject): boolean {
   return inner.schemaPath.startsWith(`${outer.schemaPath}/`);
 }
 
-function toError(error: ErrorObject, value: Json, source: YamlSource, at: YamlPath): FirnError {
+/** Whether a branch of the choice was not meant at all; one whose kind of value fits tells more than the choice. */
+function isOtherKind(inner: ErrorObject, choice: ErrorObject): boolean {
+  return inner.instancePath === choice.instancePath && (inner.keyword === 'type' || inner.keyword === 'const');
+}
+
+function toError(error: ErrorObject, source: YamlSource, at: YamlPath): FirnError {
   const path = [...at, ...pointerParts(error.instancePath)];
-  const name = path.length === 0 ? 'the file' : `"${path[path.length - 1]}"`;
+  const name = nameOf(path, source);
+  const found = error.data as Json;
   const params = error.params as { [name: string]: unknown };
+  const schema = (error.parentSchema ?? {}) as { properties?: object; description?: string; enum?: unknown[] };
+  const means = schema.description;
   switch (error.keyword) {
     case 'additionalProperties': {
       const wrong = String(params.additionalProperty);
-      const known = Object.keys((error.parentSchema as { properties?: object }).properties ?? {});
+      const known = Object.keys(schema.properties ?? {});
       return source.error([...path, wrong], `unknown field "${wrong}"`, suggest(wrong, known), true);
     }
     case 'required':
       return source.error(path, `the field "${params.missingProperty}" is missing in ${name}`, undefined, true);
-    case 'enum': {
-      const allowed = (params.allowedValues as unknown[]).map(String);
-      return source.error(path, `${name} cannot be ${show(at, path, value)}`, suggest(show(at, path, value), allowed));
-    }
+    case 'enum':
+      return source.error(path, `${name} cannot be ${show(found)}`, suggest(String(found), (schema.enum ?? []).map(String)));
     case 'pattern':
       if (error.propertyName !== undefined) {
-        return source.error([...path, error.propertyName], `"${error.propertyName}" cannot be a name`, 'Use letters, digits, dots, dashes and underscores.', true);
+        const advice = 'Use letters, digits, dots, dashes and underscores, and begin with a letter or digit.';
+        return source.error([...path, error.propertyName], `"${error.propertyName}" cannot be a name`, advice, true);
       }
-      return source.error(path, `${name} ${error.message}`);
-    case 'type':
-      return source.error(path, `${name} must be ${article(String(params.type))}, found ${show(at, path, value)}`, quoteAdvice(params.type, get(value, path.slice(at.length))));
+      return source.error(path, `${name} cannot be ${show(found)}`, means);
+    case 'type': {
+      const expected = String(params.type);
+      if (path.length === 0 && found === null) return source.error(path, 'is empty', 'Write `targets:` and what is to be built, or see `firn init`.');
+      return source.error(path, `${name} must be ${article(expected)}, found ${show(found)}`, typeAdvice(expected, found, source.textAt(path)) ?? means);
+    }
     case 'oneOf':
     case 'anyOf':
-      return source.error(path, `${name} cannot be ${show(at, path, value)}`, expected(error, get(value, path.slice(at.length))));
+      return source.error(path, `${name} cannot be ${show(found)}`, choiceAdvice(error, found, source.textAt(path)));
+    case 'minItems':
+    case 'minLength':
+    case 'minProperties':
+      return source.error(path, `${name} is empty`, means);
+    case 'minimum':
+    case 'maximum':
+    case 'exclusiveMinimum':
+    case 'exclusiveMaximum':
+      return source.error(path, `${name} must be ${params.comparison} ${params.limit}, found ${show(found)}`, means);
     default:
-      return source.error(path, `${name} ${error.message ?? 'is not as expected'}`);
+      return source.error(path, `${name} ${error.message ?? 'is not as expected'}`, means);
   }
 }
 
-function expected(error: ErrorObject, found: Json | undefined): string {
-  const branches = (error.schema as { type?: string; const?: string }[]).map((branch) =>
-    branch.const === undefined ? article(branch.type ?? 'value') : `"${branch.const}"`,
-  );
-  const advice = `Expected ${branches.join(' or ')}.`;
-  return typeof found === 'number' ? `${advice} ${quoteAdvice('string', found)}` : advice;
+/** `"k"`, `item 2 of "run"`. */
+function nameOf(path: YamlPath, source: YamlSource): string {
+  const last = path[path.length - 1];
+  if (last === undefined) return 'the file';
+  return source.isItem(path) ? `item ${Number(last) + 1} of "${path[path.length - 2]}"` : `"${last}"`;
 }
 
-function quoteAdvice(type: unknown, found: Json | undefined): string | undefined {
-  return type === 'string' && (typeof found === 'number' || typeof found === 'boolean')
-    ? 'Put quotes around it: YAML reads it as something else (1.10 is the number 1.1).'
-    : undefined;
+function choiceAdvice(error: ErrorObject, found: Json, written: string | undefined): string {
+  const branches = error.schema as { type?: string; const?: string }[];
+  const words = branches.flatMap((branch) => branch.const ?? []);
+  const near = typeof found === 'string' ? nearest(found, words) : undefined;
+  if (near !== undefined) return `Did you mean "${near}"?`;
+  const expected = branches.map((branch) => (branch.const === undefined ? article(branch.type ?? 'value') : `"${branch.const}"`));
+  const wantsText = branches.some((branch) => branch.type === 'string');
+  return (wantsText ? typeAdvice('string', found, written) : undefined) ?? `Expected ${expected.join(' or ')}.`;
+}
+
+/** What YAML made of a word that was meant otherwise. */
+function typeAdvice(expected: string, found: Json, written: string | undefined): string | undefined {
+  if (expected === 'boolean') return 'Write true or false, without quotes.';
+  if (expected === 'number' || expected === 'integer') {
+    return typeof found === 'string' && /^\d+(\.\d+)?$/.test(found) ? `Write it without quotes: ${found}` : undefined;
+  }
+  if (expected !== 'string' || written === undefined || /^["']/.test(written)) return undefined;
+  const read = show(found) === written ? '' : ` Without them YAML reads ${show(found)}.`;
+  return `Put quotes around it: ${JSON.stringify(written)}.${read}`;
 }
 
 function article(type: string): string {
   const words: { [type: string]: string } = {
-    object: 'a mapping',
-    array: 'a list',
+    object: 'a mapping (name: value)',
+    array: 'a list ([a, b])',
     string: 'a text',
     number: 'a number',
     integer: 'a whole number',
@@ -94,20 +134,10 @@ function article(type: string): string {
   return words[type] ?? type;
 }
 
-function show(at: YamlPath, path: YamlPath, value: Json): string {
-  const found = get(value, path.slice(at.length));
-  if (typeof found === 'string') return `"${found}"`;
-  const text = JSON.stringify(found) ?? 'nothing';
+function show(found: Json): string {
+  if (found === null) return 'nothing';
+  const text = JSON.stringify(found);
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
-}
-
-function get(value: Json, path: YamlPath): Json | undefined {
-  let at: Json | undefined = value;
-  for (const part of path) {
-    if (at === null || typeof at !== 'object') return undefined;
-    at = (at as { [key: string]: Json })[String(part)];
-  }
-  return at;
 }
 
 function pointerParts(pointer: string): string[] {

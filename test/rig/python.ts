@@ -3,13 +3,21 @@ import { spawnSync } from 'node:child_process';
 
 const PYTHON = process.env.FIRN_TEST_PYTHON ?? '/usr/bin/python3';
 
+const lacking = new Map<string, string | undefined>();
+
 /** Why this machine cannot run Python with these modules, or undefined when it can. */
 export function pythonLacks(...modules: string[]): string | undefined {
-  const probe = spawnSync(PYTHON, ['-c', modules.map((name) => `import ${name}`).join('\n')], {
+  const key = modules.join(' ');
+  if (!lacking.has(key)) lacking.set(key, probe(modules));
+  return lacking.get(key);
+}
+
+function probe(modules: readonly string[]): string | undefined {
+  const result = spawnSync(PYTHON, ['-c', modules.map((name) => `import ${name}`).join('\n')], {
     encoding: 'utf8',
   });
-  if (probe.error !== undefined) return `${PYTHON} cannot be run: ${probe.error.message}`;
-  return probe.status === 0 ? undefined : `${PYTHON} lacks ${modules.join(' or ')}`;
+  if (result.error !== undefined) return `${PYTHON} cannot be run: ${result.error.message}`;
+  return result.status === 0 ? undefined : `${PYTHON} lacks ${modules.join(' or ')}`;
 }
 
 /** Runs a Python script with arguments; its standard output. Throws with its error output when it fails. */
