@@ -7,6 +7,7 @@ import { FirnError } from '../src/errors.js';
 import { runProgram } from '../src/files/run-program.js';
 import { fillWildcards, wildcardsOf } from '../src/pipeline/pattern.js';
 import { suggest } from '../src/pipeline/nearest.js';
+import { checkProjectPath } from '../src/pipeline/project-path.js';
 
 interface Detail {
   /** What {in} stands for. */
@@ -73,7 +74,7 @@ interface Source {
 /** All that `from` names: for a target its `out` stands in {in} and its outputs are what is depended on. */
 function gather(target: RuleTarget, view: ExpandView): Source {
   const source: Source = { in: [], inputs: [] };
-  for (const from of target.from) {
+  for (const [i, from] of target.from.entries()) {
     const upstream = view.target(from);
     if (upstream !== undefined) {
       const outputs = upstream.steps.flatMap((step) => step.outputs);
@@ -83,7 +84,7 @@ function gather(target: RuleTarget, view: ExpandView): Source {
     }
     const matches = view.files(from);
     if (matches.length === 0) {
-      throw target.error(`nothing matches ${from}`, 'Name a target, a file or a pattern; paths are relative to pipeline.yaml.', 'from');
+      throw target.error(`nothing matches ${from}`, 'Name a target, a file or a pattern; paths are relative to pipeline.yaml.', `from.${i}`);
     }
     source.in.push(...matches.map((match) => match.path));
     source.inputs.push(...matches.map((match) => ({ kind: 'file', path: match.path })));
@@ -104,7 +105,8 @@ function draftFor(
   wildcards: { [name: string]: string },
 ): StepDraft {
   checkPlaceholders(target, wildcards);
-  const { uses, ...params } = target.with as { uses: string[]; [name: string]: Json };
+  const { uses: named, ...params } = target.with as { uses: string[]; [name: string]: Json };
+  const uses = named.map((path, i) => checkProjectPath(path, (message, advice) => target.error(message, advice, `with.uses.${i}`)));
   const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
   const detail: Detail = { in: source.in, wildcards };
   return {

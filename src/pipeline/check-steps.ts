@@ -5,7 +5,7 @@
 import { findCycle, providedBy } from '../engine/graph.js';
 import { inputId, type Step } from '../engine/types.js';
 import type { Pipeline, Target } from './load.js';
-import { CACHE_FOLDER, PIPELINE_FILE } from './project-path.js';
+import { CACHE_FOLDER, checkProjectPath, PIPELINE_FILE } from './project-path.js';
 
 /** Throws FirnError (usage) for outputs that collide or lie where none may be, and for steps that wait in a circle. */
 export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
@@ -18,6 +18,10 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
   const makers = new Map<string, Step>();
   const outputs = new Map<string, Step>();
   for (const step of steps) {
+    for (const { path } of [...step.inputs, ...step.outputs]) {
+      const plain = checkProjectPath(path, (message) => problem(step, `${step.id}: ${message}`, 'Every path of a step lies in the project.'));
+      if (plain !== path) throw problem(step, `${step.id}: the path "${path}" is not in its plain form`, `Write ${plain}.`);
+    }
     if (ids.has(step.id)) throw problem(step, `there are two steps ${step.id}`, 'Each step of a target needs an id of its own.');
     ids.add(step.id);
     for (const { path } of step.outputs) {

@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
-import { FirnError } from '../errors.js';
+import { FirnError, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
 import { selectRuns } from '../runs/select.js';
@@ -82,23 +82,26 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
   try {
     return target.rule.expand(target, view);
   } catch (error) {
+    if (!(error instanceof FirnError)) throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
     // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.
-    if (!(error instanceof FirnError) || error.kind !== 'usage' || error.path !== undefined) throw error;
+    if (error.kind !== 'usage' || error.path !== undefined) throw error;
     throw target.error(error.message, error.advice);
   }
 }
 
-/** Targets after those they name; a circle of names is an error. */
+/** Targets after those they are made from; a circle is an error. */
 function orderTargets(pipeline: Pipeline): Target[] {
   const names = new Set(pipeline.targets.keys());
+  const makers = new Map([...pipeline.targets.values()].flatMap(({ name, out }) => out.map((path) => [path, name] as const)));
+  const makerOf = (from: string) => (names.has(from) ? from : makerOfPath(makers, from));
   const upstream = new Map(
-    [...pipeline.targets].map(([name, target]) => [name, target.from.filter((from) => names.has(from))]),
+    [...pipeline.targets].map(([name, target]) => [name, target.from.flatMap((from) => makerOf(from) ?? []).filter((maker) => maker !== name)]),
   );
   const circle = findCycle(upstream, names);
   if (circle.length > 0) {
     const target = pipeline.targets.get(circle[0]) as Target;
-    const field = `from.${target.from.indexOf(circle[1])}`;
-    throw target.error(`these targets are made from each other: ${circle.join(' -> ')}`, 'Take one of them out of `from`.', field);
+    const at = target.from.findIndex((from) => makerOf(from) === circle[1]);
+    throw target.error(`these targets are made from each other: ${circle.join(' -> ')}`, 'Take one of them out of `from`.', `from.${at}`);
   }
   const done = new Set<string>();
   const order: Target[] = [];
@@ -110,6 +113,15 @@ function orderTargets(pipeline: Pipeline): Target[] {
   };
   for (const name of names) visit(name);
   return order;
+}
+
+/** The target whose `out` is this file or a folder that holds it. */
+function makerOfPath(makers: ReadonlyMap<string, string>, path: string): string | undefined {
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1)) {
+    const maker = makers.get(path.slice(0, end));
+    if (maker !== undefined) return maker;
+  }
+  return undefined;
 }
 
 /** What is on disk together with what steps will make. */

@@ -6,7 +6,7 @@ import type { Json, Rule, RuleTarget, RunFilter } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import { compileGlob } from '../runs/glob.js';
 import { parseDuration } from '../runs/select.js';
-import { suggest } from './nearest.js';
+import { nearest, suggest } from './nearest.js';
 import { checkPattern } from './pattern.js';
 import { checkProjectPath } from './project-path.js';
 import { pipelineSchema } from './schema.js';
@@ -140,15 +140,17 @@ function list(value: string | string[] | undefined): string[] {
   return value === undefined ? [] : Array.isArray(value) ? value : [value];
 }
 
-/** A word in `from` that looks like a target's name and is nearly one is a typing error, not a file. */
+/** A word in `from` that is nearly a target's name, and neither a path nor another's output, is a typing error. */
 function checkNames(source: YamlSource, targets: ReadonlyMap<string, Target>): void {
+  const names = [...targets.keys()];
+  const made = new Set([...targets.values()].flatMap((target) => target.out));
   for (const [name, target] of targets) {
     for (const [i, from] of target.from.entries()) {
-      if (from === name) {
-        throw source.error(['targets', name, 'from', i], `${name} cannot be made from itself`);
-      }
-      if (targets.has(from) || /[/.*{]/.test(from)) continue;
-      throw source.error(['targets', name, 'from', i], `there is no target "${from}"`, suggest(from, [...targets.keys()]));
+      const at = ['targets', name, 'from', i];
+      if (from === name) throw source.error(at, `${name} cannot be made from itself`);
+      if (targets.has(from) || made.has(from) || /[/.*{]/.test(from)) continue;
+      const near = nearest(from, names);
+      if (near !== undefined) throw source.error(at, `there is no target "${from}"`, `Did you mean "${near}"?`);
     }
   }
 }

@@ -48,7 +48,7 @@ export class YamlSource {
     try {
       this.value = this.document.toJS({ maxAliasCount: 100 }) as Json;
     } catch {
-      throw this.errorAt(0, 'its aliases (*name) stand for too much, or for nothing', 'Write out what they stand for.');
+      throw this.errorAt(0, 'its aliases (*name) stand for too much', 'Write out what they stand for.');
     }
   }
 
@@ -110,10 +110,13 @@ export class YamlSource {
   /** What YAML allows and a pipeline does not: doubled keys, keys that are no text, values that hold themselves. */
   private checkNodes(): void {
     const open = new Set<string>();
+    const anchors = new Set<string>();
     let aliases = 0;
     const visit = (node: unknown): void => {
+      if (isNode(node) && 'anchor' in node && node.anchor !== undefined) anchors.add(node.anchor);
       if (isAlias(node)) {
         aliases += 1;
+        if (!anchors.has(node.source)) throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for nothing`, QUOTES);
         if (open.has(node.source)) throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for what it stands in`);
         if (aliases > MAX_ALIASES) throw this.errorAt(startOf(node) ?? 0, `more than ${MAX_ALIASES} aliases (*name)`);
       } else if (isMap(node) || isSeq(node)) {

@@ -13,11 +13,14 @@ function validator(): Ajv {
   return shared;
 }
 
+/** Errors looked at to find the first; thousands of them are one mistake. */
+const CONSIDERED = 200;
+
 /** Checks `value`, which stands at `at` in the source; throws the first error in the order of the file. */
 export function validate(schema: object, value: Json, source: YamlSource, at: YamlPath): void {
   const ajv = validator();
   if (ajv.validate(schema, value)) return;
-  const all = ajv.errors ?? [];
+  const all = (ajv.errors ?? []).slice(0, CONSIDERED);
   const found = all.filter((error) => !isNoise(error, all)).map((error) => toError(error, source, at));
   found.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
   throw found[0] ?? source.error(at, 'not as expected');
