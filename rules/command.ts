@@ -104,7 +104,7 @@ function draftFor(
   source: Source,
   wildcards: { [name: string]: string },
 ): StepDraft {
-  checkPlaceholders(target, wildcards);
+  checkWords(target, { in: source.in.length, out: target.out.length }, wildcards);
   const { uses: named, ...params } = target.with as { uses: string[]; [name: string]: Json };
   const uses = named.map((path, i) => checkProjectPath(path, (message, advice) => target.error(message, advice, `with.uses.${i}`)));
   const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
@@ -127,12 +127,27 @@ function outputOf(path: string, runsDir: string): Output {
 
 const PLACEHOLDER = /\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?\}/g;
 
-function checkPlaceholders(target: RuleTarget, wildcards: { [name: string]: string }): void {
+function checkWords(target: RuleTarget, counts: { in: number; out: number }, wildcards: { [name: string]: string }): void {
   const known = ['in', 'out', ...Object.keys(wildcards)];
   for (const [i, word] of target.run.entries()) {
-    for (const found of word.matchAll(PLACEHOLDER)) {
-      if (found[1] !== undefined && !known.includes(found[1])) {
-        throw target.error(`{${found[1]}} stands for nothing`, `${suggest(found[1], known)} Write {{ and }} for braces.`, `run.${i}`);
+    const problem = (message: string, advice?: string) => target.error(message, advice, `run.${i}`);
+    if (word.includes('\0')) throw problem('an argument cannot hold a NUL character');
+    if (word === '' && i === 0) throw problem('the first word names the program, and it is empty');
+    for (const [token, name, index] of word.matchAll(PLACEHOLDER)) {
+      if (name === undefined) continue;
+      if (!known.includes(name)) throw problem(`{${name}} stands for nothing`, `${suggest(name, known)} Write {{ and }} for braces.`);
+      if (name !== 'in' && name !== 'out') {
+        if (index !== undefined) throw problem(`${token}: {${name}} is no list`, `Write {${name}}.`);
+        continue;
+      }
+      const count = counts[name];
+      if (index !== undefined && Number(index) >= count) throw problem(`there is no ${token}: {${name}} stands for ${count} ${count === 1 ? 'file' : 'files'}`);
+      if (index !== undefined || word === token) {
+        if (count === 0) throw problem('{in} stands for nothing', target.from.length === 0 ? 'Name what it is made from: `from`.' : 'What `from` names makes nothing.');
+        continue;
+      }
+      if (count !== 1) {
+        throw problem(`{${name}} stands for ${count} files in "${word}"`, `Make it a word by itself, or pick one with {${name}[0]}.`);
       }
     }
   }
@@ -145,21 +160,16 @@ function fillWord(word: string, detail: Detail, outputs: readonly Output[], cont
     out: outputs.map((output) => asArgument(relative(context, context.stage(output)))),
   };
   if (word === '{in}' || word === '{out}') return lists[word.slice(1, -1)];
-  return [
-    word.replace(PLACEHOLDER, (token, name: string | undefined, index: string | undefined) => {
-      if (name === undefined) return token[0];
-      const list = lists[name];
-      if (list === undefined) return detail.wildcards[name];
-      if (index === undefined && list.length !== 1) {
-        throw new FirnError('usage', `{${name}} stands for ${list.length} files in "${word}"`, {
-          advice: `Make it a word by itself, or pick one with {${name}[0]}.`,
-        });
-      }
-      const picked = list[Number(index ?? 0)];
-      if (picked === undefined) throw new FirnError('usage', `there is no ${token}: {${name}} has ${list.length} files`);
-      return picked;
-    }),
-  ];
+  const filled = word.replace(PLACEHOLDER, (token, name: string | undefined, index: string | undefined) => {
+    if (name === undefined) return token[0];
+    return lists[name] === undefined ? detail.wildcards[name] : lists[name][Number(index ?? 0)];
+  });
+  if (filled.startsWith('-') && !word.startsWith('-')) {
+    throw new FirnError('failed', `"${filled}" begins with a dash, and the program would take it for an option`, {
+      advice: `Rename the file, or write the word so that something stands before it, such as --name=${word}.`,
+    });
+  }
+  return [filled];
 }
 
 /** A name that begins with a dash must not be taken for an option. */

@@ -1,7 +1,7 @@
 /** Runs -> smaller copies: embeddings.npz beside each embeddings.npy, and, only if asked and proven, instead of it. */
 import { join } from 'node:path';
 import { float32ToFloat16, maxAbsoluteError, roundMantissa, toFloat32 } from '../src/arrays/convert.js';
-import { ArrayHasher } from '../src/arrays/digest.js';
+import { ArrayHasher, arrayDigest } from '../src/arrays/digest.js';
 import { createNpz } from '../src/arrays/npz-writer.js';
 import { openArray } from '../src/arrays/open.js';
 import type { ArrayReader, Dtype } from '../src/arrays/types.js';
@@ -71,7 +71,7 @@ const rule: Rule = {
     const before = context.port.stat(npz);
     // Only the copy is left: it is the run.
     if (context.port.stat(npy) === undefined) return { keep: true };
-    if (before !== undefined && precisionName(step) === 'lossless' && (await readCopyNote(context.port, npz)) === undefined) {
+    if (before !== undefined && precisionName(step) === 'lossless' && (await isForeignCopy(npz, step, context))) {
       return { keep: true, stats: { kept: true } };
     }
     const source = await openArray(context.port, npy);
@@ -107,6 +107,23 @@ const rule: Rule = {
 };
 
 export default rule;
+
+/** Somebody else's copy of equal values; not one of firn's own that was damaged and lost its note. */
+async function isForeignCopy(npz: string, step: Step, context: RunContext): Promise<boolean> {
+  if ((await readCopyNote(context.port, npz)) !== undefined) return false;
+  const source = context.digests.get(`run:${step.inputs[0].path}`)?.digest;
+  try {
+    const copy = await openArray(context.port, npz);
+    try {
+      return (await arrayDigest(copy, context.signal)) === source;
+    } finally {
+      await copy.close();
+    }
+  } catch (error) {
+    if (error instanceof FirnError) return false;
+    throw error;
+  }
+}
 
 function unequal(copy: string, original: string): FirnError {
   return new FirnError('failed', `does not hold the values of ${original}, which is therefore kept`, {

@@ -1,13 +1,22 @@
 /** Reference -> FAISS index beside it. Any factory string that firn does not write itself goes to faiss-node. */
 import { join } from 'node:path';
 import { openArray } from '../src/arrays/open.js';
-import { type ExpandView, inputId, type Json, type ManifestEntry, type MemoryContext, type Rule, type RuleTarget, type RunContext, type Step, type StepDraft } from '../src/engine/types.js';
+import {
+  type ExpandView,
+  inputId,
+  type Json,
+  type ManifestEntry,
+  type Rule,
+  type RuleTarget,
+  type RunContext,
+  type Step,
+  type StepDraft,
+} from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
-import { type BuildReport, buildIndex, trainingOf } from '../src/faiss/build.js';
+import { type BuildReport, buildIndex } from '../src/faiss/build.js';
 import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
 import { engineName } from '../src/faiss/matrix.js';
 import { readTrailer } from '../src/faiss/trailer.js';
-import { pickTrainedRows } from '../src/faiss/training.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import { layoutDigest } from '../src/reference/layout.js';
 import { readMetadata } from '../src/reference/metadata.js';
@@ -20,9 +29,9 @@ interface Params {
   nprobe?: number;
 }
 
-/** What the index is a function of, besides the embeddings. */
+/** What the metadata of the reference says; both null for a reference that firn did not write. */
 interface State {
-  /** Centroids are made from the first so many rows. */
+  /** Centroids are made from the first so many rows; from all when null. */
   trainedRows: number | null;
   layout: string | null;
 }
@@ -36,17 +45,35 @@ const rule: Rule = {
     type: 'object',
     additionalProperties: false,
     properties: {
-      metric: { type: 'string', enum: ['l2', 'ip'], default: 'l2', description: 'Squared Euclidean distance or inner product.' },
+      metric: {
+        type: 'string',
+        enum: ['l2', 'ip'],
+        default: 'l2',
+        description: 'Squared Euclidean distance or inner product.',
+      },
       recall: {
         type: 'number',
         exclusiveMinimum: 0,
         maximum: 1,
         default: 0.95,
-        description: 'The part of the true 10 nearest that a search should find; nprobe is measured to reach it.',
+        description:
+          'The part of the true 10 nearest that a search should find; nprobe is measured to reach it.',
       },
-      factory: { type: 'string', minLength: 1, description: 'A FAISS factory string such as HNSW32 or PQ16; needs faiss-node.' },
-      nlist: { type: 'integer', minimum: 1, description: 'Number of lists, instead of the one chosen from the rows.' },
-      nprobe: { type: 'integer', minimum: 1, description: 'Lists a search looks into, instead of the measured number.' },
+      factory: {
+        type: 'string',
+        minLength: 1,
+        description: 'A FAISS factory string such as HNSW32 or PQ16; needs faiss-node.',
+      },
+      nlist: {
+        type: 'integer',
+        minimum: 1,
+        description: 'Number of lists, instead of the one chosen from the rows.',
+      },
+      nprobe: {
+        type: 'integer',
+        minimum: 1,
+        description: 'Lists a search looks into, instead of the measured number.',
+      },
     },
   },
 
@@ -58,10 +85,9 @@ const rule: Rule = {
   },
 
   async memory(step, context) {
-    const rows = await rowsOf(step, context);
     const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
     const layout = facts === undefined ? null : layoutDigest(facts.ranges);
-    const trainedRows = rows === 0 ? null : await trainedRowsOf(step, context, rows);
+    const trainedRows = facts?.trainedRows ?? null;
     const entries: ManifestEntry[] = [];
     if (trainedRows !== null) entries.push(['rows trained on', String(trainedRows)]);
     if (layout !== null) entries.push(['layout of the reference', layout]);
@@ -80,7 +106,15 @@ const rule: Rule = {
       const out = context.stage(step.outputs[0]);
       if (params.factory !== undefined) {
         const metric = params.metric;
-        await buildWithFactory({ port: context.port, embeddings, out, factory: params.factory, metric, trailer, signal: context.signal });
+        await buildWithFactory({
+          port: context.port,
+          embeddings,
+          out,
+          factory: params.factory,
+          metric,
+          trailer,
+          signal: context.signal,
+        });
         return { stats: { kind: params.factory, rows: embeddings.rows, metric } };
       }
       const { trainedRows } = context.state as unknown as State;
@@ -113,12 +147,22 @@ function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft
   const embeddings =
     upstream === undefined
       ? `${from}/${EMBEDDINGS_FILE}`
-      : upstream.steps.flatMap((step) => step.outputs).find((output) => output.path.endsWith(`/${EMBEDDINGS_FILE}`))?.path;
+      : upstream.steps
+          .flatMap((step) => step.outputs)
+          .find((output) => output.path.endsWith(`/${EMBEDDINGS_FILE}`))?.path;
   if (embeddings === undefined) {
-    throw target.error(`the target "${from}" makes no reference`, 'An index is built from targets that use the rule consolidate.', 'from');
+    throw target.error(
+      `the target "${from}" makes no reference`,
+      'An index is built from targets that use the rule consolidate.',
+      'from',
+    );
   }
   if (upstream === undefined && view.port.stat(join(view.root, embeddings)) === undefined) {
-    throw target.error(`there is no ${embeddings}`, 'Name a target that makes a reference, or the directory of one.', 'from');
+    throw target.error(
+      `there is no ${embeddings}`,
+      'Name a target that makes a reference, or the directory of one.',
+      'from',
+    );
   }
   const directory = embeddings.slice(0, embeddings.lastIndexOf('/'));
   return {
@@ -131,23 +175,6 @@ function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft
 
 function metadataPath(step: Step, root: string): string {
   return join(root, step.inputs[0].path.slice(0, -EMBEDDINGS_FILE.length) + METADATA_FILE);
-}
-
-async function rowsOf(step: Step, context: MemoryContext): Promise<number> {
-  const reader = await openArray(context.port, join(context.root, step.inputs[0].path));
-  await reader.close();
-  return reader.rows;
-}
-
-/** As the index of now says, unless it is of other rows and has drifted; settled as long as the embeddings are the same. */
-async function trainedRowsOf(step: Step, context: MemoryContext, rows: number): Promise<number> {
-  const trailer = await readTrailer(context.port, join(context.root, step.outputs[0].path));
-  const prior = trainingOf(trailer);
-  const recorded = (context.recorded as unknown as State | undefined)?.trainedRows;
-  const same = trailer?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
-  if (prior === undefined && typeof recorded === 'number' && trailer === undefined) return Math.min(recorded, rows);
-  if (prior !== undefined && same) return prior.trainedRows;
-  return pickTrainedRows(prior, rows);
 }
 
 /** The trailer names what the index was built from, so that a search can tell whether it is behind. */

@@ -66,6 +66,10 @@ export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'por
 /** pipeline.yaml alone, without looking at runs. */
 export async function readPipeline(port: Port, root: string): Promise<Pipeline> {
   const path = join(root, PIPELINE_FILE);
+  const stat = port.stat(path);
+  if (stat !== undefined && (stat.kind !== 'file' || stat.size > PIPELINE_LIMIT)) {
+    throw new FirnError('usage', 'is no text of at most 1 MiB', { path: PIPELINE_FILE });
+  }
   const text = port.readText(path, PIPELINE_LIMIT);
   if (text === undefined) {
     throw new FirnError('usage', 'there is no pipeline.yaml here', {

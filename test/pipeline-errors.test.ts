@@ -84,7 +84,7 @@ const MISTAKES: Mistake[] = [
   { name: 'itself', yaml: 'targets:\n  i:\n    rule: index\n    from: [»i]', says: /i cannot be made from itself/ },
   { name: 'circle of targets', yaml: 'targets:\n  a: {rule: command, from: [pipeline.yaml, »b], run: [x], out: 1}\n  b: {rule: command, from: a, run: [x], out: 2}'.replace(/out: (\d)/g, 'out: o$1'), says: /made from each other: a -> b -> a/ },
   { name: 'circle of files', yaml: 'targets:\n  a:\n    rule: command\n    from: »y\n    run: [cp]\n    out: x\n  b:\n    rule: command\n    from: x\n    run: [cp]\n    out: y', says: /made from each other: a -> b -> a/ },
-  { name: 'word that is no target', yaml: `targets:\n  i:\n    rule: index\n    from: [»something]\n  ${REFERENCE}`, says: /there is no something\/consolidated_embeddings\.npy/, advises: /Name a target/ },
+  { name: 'word that is no target', yaml: `targets:\n  i:\n    rule: index\n    from: »[something]\n  ${REFERENCE}`, says: /there is no something\/consolidated_embeddings\.npy/, advises: /Name a target/ },
   { name: 'circle of steps', yaml: `targets:\n  ${REFERENCE}\n  made:\n    rule: command\n    from: [reference]\n    run: [cp]\n    out: consolidated_data/runs/A/new/embeddings.npy`.replace(': {', ': »{'), says: /steps wait for each other: reference -> made -> reference/ },
   { name: 'own input as output', yaml: 'targets:\n  a:\n    rule: command\n    from: pipeline.yaml\n    run: [sort]\n    out: »pipeline.yaml', says: /pipeline\.yaml cannot be an output/ },
   { name: 'reads and writes', yaml: 'targets:\n  a:\n    rule: command\n    from: s.txt\n    run: [sort]\n    out: »s.txt', says: /a would read and write s\.txt/ },
@@ -96,6 +96,8 @@ const MISTAKES: Mistake[] = [
   { name: 'rounded original that is embedded', yaml: 'targets:\n  a: {rule: embed, from: s/A/r.fa}\n  »b: {rule: compress, runs: {run: A/r}, with: {precision: float16, delete-original: true}}', says: /b:A\/r would put other values into .*A\/r, which a:A\/r makes/, advises: /lossless/ },
   { name: 'output in the cache', yaml: 'targets:\n  a: {rule: command, run: [x], out: »cache/records.jsonl}', says: /cannot be an output: firn keeps its own state there/ },
   { name: 'output over the registry', yaml: 'versions: v.json\ntargets:\n  a: {rule: command, run: [x], out: »v.json}', says: /registry of model versions/ },
+  { name: 'feeds on itself', yaml: 'targets:\n  »a: {rule: embed, from: "consolidated_data/runs/**"}', says: /a keeps finding new inputs among what is made, such as consolidated_data/ },
+  { name: 'part above the folder', yaml: 'targets:\n  a: {rule: command, from: "s/x{sample}", run: [x], out: »"o/{sample}/y"}', says: /leads out of the project/ },
   // Placeholders.
   { name: 'unknown placeholder', yaml: 'targets:\n  a:\n    rule: command\n    run: [cp, »"{inn}"]\n    out: x', says: /\{inn\} stands for nothing/, advises: /Did you mean "in"\? .*\{\{ and \}\}/ },
   { name: 'unknown wildcard', yaml: 'targets:\n  a:\n    rule: command\n    from: "s/{sample}.txt"\n    run: [cp]\n    out: »"x/{sampel}"', says: /\{sampel\} does not stand in `from`/, advises: /Did you mean "sample"\?/ },
@@ -107,6 +109,7 @@ async function emptyProject(): Promise<TestProject> {
   await project.writeRun('A/r');
   project.write('s/A/r.fa', '>one\nACGTACGT\n');
   project.write('s.txt', 'text\n');
+  project.write('s/x..', 'text\n');
   project.remove('consolidated_data');
   await project.writeRun('A/kept');
   return project;
@@ -153,20 +156,26 @@ test('the program ends with 2, says where in one line, and builds nothing', asyn
   }
 });
 
-test('a large file is read in no time, however its keys and aliases repeat', async () => {
+test('thousands of keys and aliases do not stop it', async () => {
   const project = await emptyProject();
+  // Comparing each key with each other takes minutes, and the rig stops the program before that.
   const keys = Array.from({ length: 40_000 }, (_, i) => `    k${i}: 1`).join('\n');
   project.write('pipeline.yaml', `targets:\n  a:\n    rule: compress\n${keys}\n`);
-  const began = performance.now();
   assert.match((await project.firn('build', '-n')).stderr, /pipeline\.yaml:4:5: unknown field "k0"/);
   project.write('pipeline.yaml', `targets:\n  a: &x {rule: compress}\n${Array.from({ length: 9000 }, (_, i) => `  b${i}: *x`).join('\n')}\n`);
   assert.match((await project.firn('build', '-n')).stderr, /more than 500 aliases/);
-  // Comparing each key with each other takes minutes.
-  assert.ok(performance.now() - began < 30_000);
   project.write('pipeline.yaml', `# ${'x'.repeat(2_000_000)}\n`);
   const { code, stderr } = await project.firn('build', '-n');
-  assert.match(stderr, /pipeline\.yaml: is \d+ bytes/);
-  assert.is.not(code, 0);
+  assert.match(stderr, /pipeline\.yaml: is no text of at most 1 MiB/);
+  assert.is(code, 2);
+});
+
+test('a chain of many targets that name files is no circle', async () => {
+  const project = await emptyProject();
+  const links = Array.from({ length: 20 }, (_, i) => `  t${i}: {rule: command, from: ${i === 19 ? 's.txt' : `o${i + 1}`}, run: [cp, "{in}", "{out}"], out: o${i}}`);
+  project.write('pipeline.yaml', `targets:\n${links.join('\n')}\n`);
+  const { graph } = await openProject({ directory: project.root });
+  assert.equal(graph.order.map((step) => step.id), links.map((_, i) => `t${19 - i}`));
 });
 
 test('a bomb of aliases is refused', async () => {
@@ -198,7 +207,7 @@ test('a folder without pipeline.yaml, and one that is none', async () => {
   }
   mkdirSync(project.path('pipeline.yaml'));
   const { code, stderr } = await project.firn('build');
-  assert.match(stderr, /pipeline\.yaml/);
+  assert.match(stderr, /pipeline\.yaml: is no text/);
   assert.is(code, 2);
 });
 

@@ -13,6 +13,7 @@ import { type ExecuteContext, executeStep } from './execute.js';
 import type { StepGraph } from './graph.js';
 import { acquireLock } from './lock.js';
 import { Records } from './records.js';
+import { removeLeftovers } from './stage.js';
 import { Store } from './store.js';
 import type { Digester, Reason, Step } from './types.js';
 
@@ -59,7 +60,9 @@ export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
     if (failing !== undefined) {
       planned.set(step.id, { ...base, action: 'blocked', reasons: [hangsOn(failing.id, 'fails')] });
     } else if (running.length > 0 && !options.force.has(step.target)) {
-      const reasons = running.map((other) => hangsOn(other.id, other.action === 'maybe' ? 'may run' : 'runs'));
+      const reasons = running.map((other) =>
+        hangsOn(other.id, other.action === 'maybe' ? 'may run' : 'runs'),
+      );
       planned.set(step.id, { ...base, action: 'maybe', reasons });
     } else if (running.length > 0) {
       planned.set(step.id, { ...base, action: 'run', reasons: [{ code: 'forced', text: 'forced' }] });
@@ -101,17 +104,19 @@ interface OpenContext {
 
 function openContext(options: BuildOptions, save: boolean): OpenContext {
   const { port, root, cacheDirectory, now } = options;
+  const records = new Records(port, join(cacheDirectory, 'records.jsonl'));
   return {
     port,
     root,
     force: false,
-    records: new Records(port, join(cacheDirectory, 'records.jsonl')),
+    records,
     store: new Store(port, join(cacheDirectory, 'objects'), options.cacheLimit, now),
     digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
       save,
       now,
       signal: options.signal,
       onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),
+      isOutput: (path) => records.forOutput(path) !== undefined,
     }),
   };
 }
@@ -124,17 +129,21 @@ export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
     signal: options.signal,
   });
   try {
-    return await buildLocked(options);
+    return await buildLocked(options, lock.tookOver);
   } finally {
     await lock.release();
   }
 }
 
-async function buildLocked(options: BuildOptions): Promise<BuildSummary> {
+async function buildLocked(options: BuildOptions, afterKill: boolean): Promise<BuildSummary> {
   const began = performance.now();
   const open = openContext(options, true);
   const journalDirectory = join(options.cacheDirectory, 'journal');
   await recoverCommits({ ...open, journalDirectory });
+  if (afterKill) {
+    await removeLeftovers(options.port, options.root, options.graph.order);
+    await open.store.removeLeftovers();
+  }
   const context: ExecuteContext = {
     ...open,
     journalDirectory,
@@ -156,7 +165,8 @@ async function buildLocked(options: BuildOptions): Promise<BuildSummary> {
 }
 
 function summarise(outcomes: StepOutcome[], seconds: number): BuildSummary {
-  const count = (status: StepOutcome['status']) => outcomes.filter((outcome) => outcome.status === status).length;
+  const count = (status: StepOutcome['status']) =>
+    outcomes.filter((outcome) => outcome.status === status).length;
   return {
     ran: count('ran'),
     fresh: count('fresh'),
@@ -236,7 +246,13 @@ async function runStep(step: Step, options: BuildOptions, context: ExecuteContex
     const decision = await decide(step, forced);
     if (decision.action === 'fresh') {
       const stats = decision.record.stats;
-      return { ...base, status: 'fresh', reasons: [], seconds: seconds(), ...(stats === undefined ? {} : { stats }) };
+      return {
+        ...base,
+        status: 'fresh',
+        reasons: [],
+        seconds: seconds(),
+        ...(stats === undefined ? {} : { stats }),
+      };
     }
     reasons = decision.reasons;
     options.emit({ type: 'start', step: step.id, reasons, restore: decision.action === 'restore' });

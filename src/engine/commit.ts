@@ -2,12 +2,14 @@
  * Giving staged outputs their final names, all of them or, after a crash, at the next start. The journal holds the
  * moves and the record; once it is on disk the step has happened. Knows no rule.
  */
-import { dirname, join } from 'node:path';
 import { createHash } from 'node:crypto';
+import { basename, dirname, join } from 'node:path';
+import { FirnError, messageOf } from '../errors.js';
 import type { Port } from '../files/port.js';
-import { writeFileAtomic } from '../files/write-file.js';
+import { isTemporary } from '../files/temporary.js';
+import { readLog, rewriteLog } from './log-file.js';
 import type { Records } from './records.js';
-import type { Move } from './stage.js';
+import { type Move, removeTree } from './stage.js';
 import type { StepRecord } from './types.js';
 
 interface Journal {
@@ -34,12 +36,27 @@ export async function commit(place: CommitPlace, moves: readonly Move[], record:
       await handle.close();
     }
   }
-  const name = `${createHash('sha256').update(record.step).digest('hex').slice(0, 24)}.json`;
-  const journal = join(place.journalDirectory, name);
-  await port.makeDirectory(place.journalDirectory);
-  await writeFileAtomic(port, journal, JSON.stringify({ moves, record } satisfies Journal));
-  await finish(place, moves, record);
+  const journal = journalOf(place, record.step);
+  await rewriteLog(port, journal, [{ moves, record } satisfies Journal]);
+  try {
+    await finish(place, moves, record);
+  } catch (error) {
+    // Undone as long as no name has changed; later the journal stays, and the next build completes it.
+    const staged = moves.every((move) => port.stat(join(root, move.from)) !== undefined);
+    if (staged && moves.length > 0) await port.unlink(journal);
+    throw error;
+  }
   await port.unlink(journal);
+}
+
+/** Whether a commit of this step was decided and could not be completed: what is staged is needed then. */
+export function isUnfinished(place: CommitPlace, step: string): boolean {
+  return place.port.stat(journalOf(place, step)) !== undefined;
+}
+
+function journalOf(place: CommitPlace, step: string): string {
+  const name = createHash('sha256').update(step).digest('hex').slice(0, 24);
+  return join(place.journalDirectory, `${name}.jsonl`);
 }
 
 async function finish(place: CommitPlace, moves: readonly Move[], record: StepRecord): Promise<void> {
@@ -48,7 +65,19 @@ async function finish(place: CommitPlace, moves: readonly Move[], record: StepRe
   for (const move of moves) {
     // Already moved when a crash came between two renames.
     if (port.stat(join(root, move.from)) === undefined) continue;
-    await port.rename(join(root, move.from), join(root, move.to));
+    try {
+      await port.rename(join(root, move.from), join(root, move.to));
+    } catch (error) {
+      throw new FirnError(
+        'failed',
+        `${record.step} is done, but this name could not be given: ${messageOf(error)}`,
+        {
+          path: move.to,
+          advice: 'Remove what is in the way and build again.',
+          cause: error,
+        },
+      );
+    }
     folders.add(dirname(join(root, move.to)));
   }
   for (const folder of folders) await port.syncDirectory(folder);
@@ -56,25 +85,24 @@ async function finish(place: CommitPlace, moves: readonly Move[], record: StepRe
 }
 
 /** Completes what a killed build had decided. Journals that cannot be read were never decided and go. */
-export async function recoverCommits(place: CommitPlace): Promise<string[]> {
-  const recovered: string[] = [];
-  for (const entry of place.port.list(place.journalDirectory)) {
-    const path = join(place.journalDirectory, entry.name);
-    const journal = parseJournal(place.port.readText(path) ?? '');
+export async function recoverCommits(place: CommitPlace): Promise<void> {
+  const { port, root, journalDirectory } = place;
+  for (const entry of port.list(journalDirectory)) {
+    const path = join(journalDirectory, entry.name);
+    const journal = isTemporary(path) ? undefined : readJournal(port, path);
     if (journal !== undefined) {
       await finish(place, journal.moves, journal.record);
-      recovered.push(journal.record.step);
+      for (const folder of new Set(journal.moves.map((move) => dirname(move.from)))) {
+        if (isTemporary(basename(folder))) await removeTree(port, join(root, folder));
+      }
     }
-    await place.port.unlink(path);
+    await port.unlink(path);
   }
-  return recovered;
 }
 
-function parseJournal(text: string): Journal | undefined {
-  try {
-    const value = JSON.parse(text) as Journal;
-    return Array.isArray(value.moves) && typeof value.record?.step === 'string' ? value : undefined;
-  } catch {
-    return undefined;
-  }
+function readJournal(port: Port, path: string): Journal | undefined {
+  const [value] = readLog(port, path).entries as unknown as Partial<Journal>[];
+  return Array.isArray(value?.moves) && typeof value.record?.step === 'string'
+    ? (value as Journal)
+    : undefined;
 }

@@ -61,9 +61,13 @@ export async function decide(step: Step, context: DecideContext): Promise<Decisi
   if (record?.key === known.key) {
     const damaged = await damagedOutputs(step, record, context);
     if (damaged.length === 0) {
-      const left = (step.removes ?? []).filter((path) => context.port.stat(join(context.root, path)) !== undefined);
+      const left = (step.removes ?? []).filter(
+        (path) => context.port.stat(join(context.root, path)) !== undefined,
+      );
       if (left.length === 0) return { action: 'fresh', record, ...known };
-      const reasons = left.map((path): Reason => ({ code: 'cleanup', text: `${path} is still to be removed` }));
+      const reasons = left.map(
+        (path): Reason => ({ code: 'cleanup', text: `${path} is still to be removed` }),
+      );
       return { action: 'cleanup', reasons, record, ...known };
     }
     return restorable(record, context)
@@ -72,9 +76,7 @@ export async function decide(step: Step, context: DecideContext): Promise<Decisi
   }
 
   const reasons: Reason[] =
-    record === undefined
-      ? [{ code: 'new', text: 'never built' }]
-      : explainChange(record.manifest, manifest);
+    record === undefined ? [{ code: 'new', text: 'never built' }] : explainChange(record.manifest, manifest);
   const earlier = context.records.withKey(known.key);
   if (earlier !== undefined && earlier.step === step.id && restorable(earlier, context)) {
     return { action: 'restore', reasons, record: earlier, ...known };

@@ -42,11 +42,13 @@ export class Digests {
       now: () => number;
       signal?: AbortSignal;
       onBytes?: (path: string, bytes: number) => void;
+      isOutput?: (path: string) => boolean;
     },
   ) {
     const { entries } = readLog(port, file);
     for (const entry of entries as unknown as Remembered[]) {
-      if (typeof entry?.id === 'string' && typeof entry.signature === 'string') this.remembered.set(entry.id, entry);
+      if (typeof entry?.id === 'string' && typeof entry.signature === 'string')
+        this.remembered.set(entry.id, entry);
     }
     this.lines = entries.length;
     this.log = options.save ? new LogWriter(port, file) : undefined;
@@ -87,9 +89,11 @@ export class Digests {
       port: this.port,
       signal: this.options.signal,
       onBytes: (bytes) => this.options.onBytes?.(request.path, bytes),
+      isOutput: this.options.isOutput,
     });
     // Changed while it was read: what was read may be a mixture, so it is told but not remembered.
-    if (digest !== undefined && this.signature(request) === signature) await this.remember(id, signature, at, digest);
+    if (digest !== undefined && this.signature(request) === signature)
+      await this.remember(id, signature, at, digest);
     return digest;
   }
 
@@ -107,7 +111,8 @@ export class Digests {
     const entry: Remembered = { id, signature, at: at.toString(), digest };
     this.remembered.set(id, entry);
     this.lines += 1;
-    await this.log?.append(entry);
+    // Not written on a full disk: then it is hashed again next time, and the build goes on.
+    await this.log?.append(entry).catch(() => undefined);
   }
 
   /** Closes the log, rewriting it when most of its lines are outdated. */

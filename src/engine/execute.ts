@@ -5,7 +5,7 @@
 import { dirname, join } from 'node:path';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
-import { commit } from './commit.js';
+import { commit, isUnfinished } from './commit.js';
 import type { Decision } from './decide.js';
 import { outputDigest } from './decide.js';
 import type { Digests } from './digests.js';
@@ -55,9 +55,10 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     return { status: 'ran', stats: decision.record.stats };
   }
   const began = performance.now();
+  checkNames(step, context);
   const unproven = await unprovenOutputs(step, context);
-  await stage.open();
   try {
+    await stage.open();
     const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
     let result: RunResult = {};
     if (restored) {
@@ -84,7 +85,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     await removeReplaced(step, run, context);
     return { status: restored ? 'restored' : 'ran', stats: result.stats };
   } finally {
-    await stage.close();
+    if (!isUnfinished(context, step.id)) await stage.close();
   }
 }
 
@@ -114,6 +115,22 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
   };
 }
 
+/** A rename replaces a file and nothing else; found out before the work and not after it. */
+function checkNames(step: Step, context: ExecuteContext): void {
+  for (const output of step.outputs) {
+    const kind = context.port.stat(join(context.root, output.path))?.kind ?? 'file';
+    if (kind === 'file') continue;
+    throw new FirnError(
+      'conflict',
+      `is ${kind === 'directory' ? 'a folder' : 'no file'}; ${step.id} writes a file there`,
+      {
+        path: output.path,
+        advice: 'Move it away, or give the target another `out`.',
+      },
+    );
+  }
+}
+
 /** Existing outputs that no record and no mark in the file shows to be firn's. Throws for those that are surely not. */
 async function unprovenOutputs(step: Step, context: ExecuteContext): Promise<Output[]> {
   if (context.force) return [];
@@ -129,10 +146,15 @@ async function unprovenOutputs(step: Step, context: ExecuteContext): Promise<Out
 }
 
 function foreignOutput(step: Step, output: Output): FirnError {
-  return new FirnError('conflict', `is there already and was not written by firn; ${step.id} would overwrite it`, {
-    path: output.path,
-    advice: 'Move it away, or build with --force to overwrite it; `firn adopt` takes over an existing reference.',
-  });
+  return new FirnError(
+    'conflict',
+    `is there already and was not written by firn; ${step.id} would overwrite it`,
+    {
+      path: output.path,
+      advice:
+        'Move it away, or build with --force to overwrite it; `firn adopt` takes over an existing reference.',
+    },
+  );
 }
 
 /** An unproven output may be replaced by the same bytes only: then it was firn's, and the record was lost. */
@@ -145,15 +167,24 @@ async function compareUnproven(
     const made = outputs.find((other) => other.path === output.path);
     const found = await fileDigest(context.port, join(context.root, output.path), { signal: context.signal });
     if (made !== undefined && found !== (made.stored ?? made.digest)) {
-      throw new FirnError('conflict', 'is there already, differs from what the step made, and no record says firn wrote it', {
-        path: output.path,
-        advice: 'Move it away, or build with --force to overwrite it.',
-      });
+      throw new FirnError(
+        'conflict',
+        'is there already, differs from what the step made, and no record says firn wrote it',
+        {
+          path: output.path,
+          advice: 'Move it away, or build with --force to overwrite it.',
+        },
+      );
     }
   }
 }
 
-async function restore(step: Step, record: StepRecord, stage: Stage, context: ExecuteContext): Promise<boolean> {
+async function restore(
+  step: Step,
+  record: StepRecord,
+  stage: Stage,
+  context: ExecuteContext,
+): Promise<boolean> {
   for (const output of step.outputs) {
     const recorded = record.outputs.find((other) => other.path === output.path);
     if (recorded === undefined) return false;
@@ -193,7 +224,8 @@ async function stagedOutputs(
       signal: context.signal,
       onBytes: () => undefined,
     });
-    if (content === undefined) throw new FirnError('failed', `${step.id} wrote no ${output.kind} at ${output.path}`);
+    if (content === undefined)
+      throw new FirnError('failed', `${step.id} wrote no ${output.kind} at ${output.path}`);
     outputs.push({ ...output, digest: content.digest, stored: bytes });
   }
   return outputs;
@@ -203,7 +235,8 @@ async function keptOutputs(step: Step, context: ExecuteContext): Promise<Recorde
   const outputs: RecordedOutput[] = [];
   for (const output of step.outputs) {
     const found = await outputDigest(output, context.digests);
-    if (found === undefined) throw new FirnError('failed', `${step.id} kept ${output.path}, which is not there`);
+    if (found === undefined)
+      throw new FirnError('failed', `${step.id} kept ${output.path}, which is not there`);
     outputs.push({ ...output, digest: found.digest });
   }
   return outputs;
@@ -240,7 +273,8 @@ async function removeReplaced(step: Step, run: RunContext, context: ExecuteConte
   for (const path of step.removes ?? []) {
     const absolute = join(context.root, path);
     if (context.port.stat(absolute) === undefined) continue;
-    if (step.rule.mayRemove === undefined) throw new Error(`${step.rule.name} removes files but proves nothing`);
+    if (step.rule.mayRemove === undefined)
+      throw new Error(`${step.rule.name} removes files but proves nothing`);
     await step.rule.mayRemove(step, path, run);
     await context.port.unlink(absolute);
     await context.port.syncDirectory(dirname(absolute));

@@ -1,6 +1,6 @@
 /** Which step waits for which. Small pure functions over steps; they know no disk and no record. */
 import { FirnError } from '../errors.js';
-import { type Input, inputId, type Step } from './types.js';
+import { inputId, type Step } from './types.js';
 
 export interface StepGraph {
   /** In an order where each step stands after all it waits for. */
@@ -32,9 +32,13 @@ export function buildGraph(steps: readonly Step[]): StepGraph {
     for (const id of providedBy(step)) {
       const other = maker.get(id);
       if (other !== undefined && other.id !== step.id) {
-        throw new FirnError('usage', `${other.id} and ${step.id} both make ${id.slice(id.indexOf(':') + 1)}`, {
-          advice: 'Give one of them another `out`, or take one out of pipeline.yaml.',
-        });
+        throw new FirnError(
+          'usage',
+          `${other.id} and ${step.id} both make ${id.slice(id.indexOf(':') + 1)}`,
+          {
+            advice: 'Give one of them another `out`, or take one out of pipeline.yaml.',
+          },
+        );
       }
       maker.set(id, step);
     }
@@ -44,17 +48,13 @@ export function buildGraph(steps: readonly Step[]): StepGraph {
   for (const step of steps) {
     const waitsFor = new Set<string>();
     for (const input of step.inputs) {
-      const from = makerOf(maker, input);
+      const from = maker.get(inputId(input));
       if (from !== undefined && from.id !== step.id) waitsFor.add(from.id);
     }
     upstream.set(step.id, [...waitsFor]);
     for (const id of waitsFor) downstream.get(id)?.push(step.id);
   }
   return { order: sortSteps(steps, upstream, downstream), upstream, downstream };
-}
-
-function makerOf(maker: ReadonlyMap<string, Step>, input: Input): Step | undefined {
-  return maker.get(inputId(input));
 }
 
 /** Kahn's algorithm; ties keep the order in which the steps were given. */
@@ -84,7 +84,10 @@ function sortSteps(
 }
 
 /** The ids along one cycle, first repeated at the end; empty when there is none. */
-export function findCycle(upstream: ReadonlyMap<string, readonly string[]>, ids: ReadonlySet<string>): string[] {
+export function findCycle(
+  upstream: ReadonlyMap<string, readonly string[]>,
+  ids: ReadonlySet<string>,
+): string[] {
   const state = new Map<string, 'open' | 'done'>();
   for (const root of ids) {
     if (state.has(root)) continue;

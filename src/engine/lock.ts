@@ -1,15 +1,20 @@
 /**
- * One build at a time in one project. The lock file names its holder; it is taken over only when that process is
- * provably gone (same host, and another boot, or no such pid, or a pid that started at another time), never by age.
+ * One build at a time in one project. The lock is a folder with one file that names its holder. The folder is made
+ * beside it and renamed, so that it is never seen without its file, and the file has a name of its own, so that nobody
+ * takes a later holder's for the one found dead. It is taken over only when that process is provably gone (same host,
+ * and another boot, or no such pid, or a pid that started at another time), never by age.
  */
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
+import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
 
 const POLL_MS = 150;
+const PREPARED = `${TEMPORARY_PREFIX}lock-`;
 
 export interface Holder {
   host: string;
@@ -21,6 +26,8 @@ export interface Holder {
 }
 
 export interface Lock {
+  /** The holder before was killed: what it was writing may still lie about. */
+  tookOver: boolean;
   release(): Promise<void>;
 }
 
@@ -30,69 +37,110 @@ export async function acquireLock(
   path: string,
   options: { command: string; onWait: (holder: string) => void; signal?: AbortSignal },
 ): Promise<Lock> {
-  const me = JSON.stringify(thisProcess(options.command));
-  await port.makeDirectory(dirname(path));
+  const prepared = await prepare(port, path, thisProcess(options.command));
+  const mine = join(path, basename(prepared.file));
+  let tookOver = false;
   let told = false;
-  while (!(await tryCreate(port, path, me))) {
-    options.signal?.throwIfAborted();
-    const text = port.readText(path);
-    if (text === undefined) continue;
-    const holder = parseHolder(text);
-    if (holder !== undefined && isGone(holder)) {
-      await takeOver(port, path, text);
-      continue;
+  try {
+    while (!(await tryRename(port, prepared.folder, path))) {
+      options.signal?.throwIfAborted();
+      const found = readLock(port, path);
+      if (found === undefined) {
+        // Released or taken over a moment ago. Where a rename does not replace an empty folder, it has to go first.
+        await port.removeDirectory(path).catch(() => undefined);
+      } else if (found.gone) {
+        await unlinkIfThere(port, found.file);
+        tookOver = true;
+      } else {
+        if (!told) options.onWait(describeHolder(found.holder));
+        told = true;
+        await delay(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+      }
     }
-    if (!told) options.onWait(holder === undefined ? 'a process that left no name' : describeHolder(holder));
-    told = true;
-    await delay(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+  } catch (error) {
+    await discard(port, prepared.folder);
+    throw error;
   }
+  await discardAbandoned(port, path);
   return {
+    tookOver,
     async release() {
-      if (port.readText(path) === me) await port.unlink(path);
+      await unlinkIfThere(port, mine);
+      // Somebody else's by now, when it is not empty.
+      await port.removeDirectory(path).catch(() => undefined);
     },
   };
 }
 
-/** Who holds the lock now, and whether that process is surely gone. */
-export function readLock(port: Port, path: string): { holder: Holder | undefined; gone: boolean } | undefined {
-  const text = port.readText(path);
+export interface FoundLock {
+  file: string;
+  /** Undefined when the file cannot be read. */
+  holder: Holder | undefined;
+  /** Whether that process is surely gone. */
+  gone: boolean;
+}
+
+/** Who holds the lock now; undefined when nobody does. */
+export function readLock(port: Port, path: string): FoundLock | undefined {
+  const [entry] = port.list(path);
+  if (entry === undefined) return undefined;
+  const file = join(path, entry.name);
+  const text = port.readText(file);
   if (text === undefined) return undefined;
   const holder = parseHolder(text);
-  return { holder, gone: holder !== undefined && isGone(holder) };
+  return { file, holder, gone: holder !== undefined && isGone(holder) };
 }
 
-export function describeHolder(holder: Holder): string {
-  return `${holder.command} (pid ${holder.pid} on ${holder.host})`;
+export function describeHolder(holder: Holder | undefined): string {
+  return holder === undefined
+    ? 'a process that left no name'
+    : `${holder.command} (pid ${holder.pid} on ${holder.host})`;
 }
 
-async function tryCreate(port: Port, path: string, text: string): Promise<boolean> {
+async function prepare(port: Port, path: string, holder: Holder): Promise<{ folder: string; file: string }> {
+  const folder = temporaryName(path, 'lock');
+  const file = join(folder, `${randomBytes(8).toString('hex')}.json`);
+  await port.makeDirectory(folder);
+  const handle = await port.create(file);
   try {
-    const handle = await port.create(path);
-    try {
-      await handle.write(Buffer.from(text));
-    } finally {
-      await handle.close();
-    }
+    await handle.write(Buffer.from(JSON.stringify(holder)));
+    // After a power cut a lock without a name could be nobody's to take over.
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+  return { folder, file };
+}
+
+/** False when the lock is held. An empty folder in its place is replaced. */
+async function tryRename(port: Port, folder: string, path: string): Promise<boolean> {
+  try {
+    await port.rename(folder, path);
     return true;
   } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return false;
+    if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
     throw error;
   }
 }
 
-/** Of several that find the holder gone, one makes the guard and removes the lock; the guard names it in turn. */
-async function takeOver(port: Port, path: string, stale: string): Promise<void> {
-  const guard = `${path}.takeover`;
-  if (!(await tryCreate(port, guard, JSON.stringify(thisProcess('takeover'))))) {
-    const other = parseHolder(port.readText(guard) ?? '');
-    if (other !== undefined && isGone(other)) await port.unlink(guard).catch(() => undefined);
-    await delay(POLL_MS);
-    return;
-  }
+async function unlinkIfThere(port: Port, path: string): Promise<void> {
   try {
-    if (port.readText(path) === stale) await port.unlink(path);
-  } finally {
-    await port.unlink(guard);
+    await port.unlink(path);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+async function discard(port: Port, folder: string): Promise<void> {
+  for (const { name } of port.list(folder)) await unlinkIfThere(port, join(folder, name));
+  await port.removeDirectory(folder).catch(() => undefined);
+}
+
+/** Removes what processes left that were killed while they waited. */
+async function discardAbandoned(port: Port, path: string): Promise<void> {
+  for (const { name } of port.list(dirname(path))) {
+    const folder = join(dirname(path), name);
+    if (name.startsWith(PREPARED) && readLock(port, folder)?.gone) await discard(port, folder);
   }
 }
 
@@ -111,24 +159,29 @@ function isGone(holder: Holder): boolean {
   try {
     process.kill(holder.pid, 0);
   } catch (error) {
-    return errnoOf(error) === 'ESRCH';
+    // EPERM: there is such a process, of another user; it may have got the pid since.
+    if (errnoOf(error) === 'ESRCH') return true;
   }
-  const started = startTime(holder.pid);
+  const { state, started } = processFacts(holder.pid);
+  // A killed process that nobody waited for keeps its pid, in containers for ever.
+  if (state === 'Z') return true;
   return holder.started !== '' && started !== '' && holder.started !== started;
 }
 
 function thisProcess(command: string): Holder {
-  return { host: hostname(), boot: bootId(), pid: process.pid, started: startTime(process.pid), command };
+  const { started } = processFacts(process.pid);
+  return { host: hostname(), boot: bootId(), pid: process.pid, started, command };
 }
 
 function bootId(): string {
   return readOrEmpty('/proc/sys/kernel/random/boot_id').trim();
 }
 
-/** Field 22 of /proc/PID/stat; the command name before it may hold spaces and brackets. */
-function startTime(pid: number): string {
+/** Fields 3 and 22 of /proc/PID/stat; the command name before them may hold spaces and brackets. */
+function processFacts(pid: number): { state: string; started: string } {
   const text = readOrEmpty(`/proc/${pid}/stat`);
-  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return { state: fields[0], started: fields[19] ?? '' };
 }
 
 function readOrEmpty(path: string): string {
@@ -144,11 +197,12 @@ export async function removeLock(port: Port, path: string, force: boolean): Prom
   const found = readLock(port, path);
   if (found === undefined) throw new FirnError('missing', 'there is no lock', { path });
   if (!found.gone && !force) {
-    const who = found.holder === undefined ? 'its holder is unknown' : `${describeHolder(found.holder)} holds it`;
+    const who =
+      found.holder === undefined ? 'its holder is unknown' : `${describeHolder(found.holder)} holds it`;
     throw new FirnError('conflict', `${who} and is not known to be gone`, {
       path,
       advice: 'If you are sure that it no longer runs, use `firn unlock --force`.',
     });
   }
-  await port.unlink(path);
+  await discard(port, path);
 }

@@ -4,8 +4,8 @@
  */
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
-import { writeFileAtomic } from '../files/write-file.js';
 import type { Port, WriteHandle } from '../files/port.js';
+import { writeFileAtomic } from '../files/write-file.js';
 import type { Json } from './types.js';
 
 const LIMIT = 512 * 1024 * 1024;
@@ -54,16 +54,20 @@ export class LogWriter {
   ) {}
 
   append(value: unknown): Promise<void> {
-    this.last = this.last.then(async () => {
-      if (this.handle === undefined) {
-        await this.port.makeDirectory(dirname(this.path));
-        this.handle = await this.port.append(this.path);
-        // A line that a crash cut short must not swallow the next one.
-        await this.handle.write(Buffer.from('\n'));
-      }
-      await this.handle.write(Buffer.from(encode(value)));
-    });
-    return this.last;
+    const written = this.last.then(() => this.write(value));
+    // One line that finds the disk full is the caller's to judge; it does not speak for the next.
+    this.last = written.catch(() => undefined);
+    return written;
+  }
+
+  private async write(value: unknown): Promise<void> {
+    if (this.handle === undefined) {
+      await this.port.makeDirectory(dirname(this.path));
+      this.handle = await this.port.append(this.path);
+      // A line that a crash cut short must not swallow the next one.
+      await this.handle.write(Buffer.from('\n'));
+    }
+    await this.handle.write(Buffer.from(encode(value)));
   }
 
   async close(): Promise<void> {

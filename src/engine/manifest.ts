@@ -29,7 +29,11 @@ export function canonicalJson(value: Json): string {
 }
 
 /** `digests` must hold every input of the step. */
-export function buildManifest(step: Step, digests: ReadonlyMap<string, Digest>, memory: Memory | undefined): ManifestEntry[] {
+export function buildManifest(
+  step: Step,
+  digests: ReadonlyMap<string, Digest>,
+  memory: Memory | undefined,
+): ManifestEntry[] {
   const entries: ManifestEntry[] = [
     ['format', FORMAT],
     ['rule', `${step.rule.name} ${step.rule.version}`],
@@ -37,7 +41,8 @@ export function buildManifest(step: Step, digests: ReadonlyMap<string, Digest>, 
   for (const [name, value] of step.rule.tools?.(step) ?? []) entries.push([`tool ${name}`, value]);
   const params = step.params;
   if (params !== null && typeof params === 'object' && !Array.isArray(params)) {
-    for (const name of Object.keys(params).sort()) entries.push([`parameter ${name}`, canonicalJson(params[name])]);
+    for (const name of Object.keys(params).sort())
+      entries.push([`parameter ${name}`, canonicalJson(params[name])]);
   } else {
     entries.push(['parameter', canonicalJson(params)]);
   }
@@ -87,7 +92,10 @@ export function explainChange(before: readonly ManifestEntry[], after: readonly 
   for (const [label] of before) {
     if (!now.has(label)) reasons.push(reason(label, 'is gone'));
   }
-  if (reasons.length === 0 && keyOf(before) !== keyOf(after)) reasons.push({ code: 'input', text: 'inputs changed order' });
+  // What a rule remembers mostly follows from the rest, and the first reason is the one people see.
+  reasons.sort((a, b) => Number(a.code === 'memory') - Number(b.code === 'memory'));
+  if (reasons.length === 0 && keyOf(before) !== keyOf(after))
+    reasons.push({ code: 'input', text: 'inputs changed order' });
   return reasons;
 }
 

@@ -30,10 +30,14 @@ export class Records {
     this.lines = entries.length;
     const head = entries[0] as { firn?: string; format?: number } | undefined;
     if (head?.format !== undefined && head.format > FORMAT) {
-      throw new FirnError('conflict', `was written by a newer firn (format ${head.format}, this one knows ${FORMAT})`, {
-        path: file,
-        advice: 'Use that firn, or delete the cache folder: everything is checked and built again.',
-      });
+      throw new FirnError(
+        'conflict',
+        `was written by a newer firn (format ${head.format}, this one knows ${FORMAT})`,
+        {
+          path: file,
+          advice: 'Use that firn, or delete the cache folder: everything is checked and built again.',
+        },
+      );
     }
     if (head !== undefined && head.format !== FORMAT) {
       this.outdated = true;
@@ -43,13 +47,15 @@ export class Records {
   }
 
   private take(record: StepRecord): void {
-    if (typeof record?.step !== 'string' || typeof record.key !== 'string' || !Array.isArray(record.outputs)) return;
+    if (typeof record?.step !== 'string' || typeof record.key !== 'string' || !Array.isArray(record.outputs))
+      return;
     this.latest.set(record.step, record);
     this.byKey.set(record.key, record);
     for (const output of record.outputs) this.writtenBy.set(output.path, record);
     const history = this.history.get(record.step)?.filter((old) => old.key !== record.key) ?? [];
     history.push(record);
-    for (const dropped of history.splice(0, Math.max(0, history.length - HISTORY))) this.byKey.delete(dropped.key);
+    for (const dropped of history.splice(0, Math.max(0, history.length - HISTORY)))
+      this.byKey.delete(dropped.key);
     this.history.set(record.step, history);
   }
 
@@ -105,7 +111,10 @@ export class Records {
   private async compact(): Promise<void> {
     await this.log.close();
     const records = [...this.history.values()].flat();
-    await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }, ...(records as unknown as Json[])]);
+    await rewriteLog(this.port, this.file, [
+      { firn: 'records', format: FORMAT },
+      ...(records as unknown as Json[]),
+    ]);
     this.lines = records.length + 1;
   }
 }

@@ -24,7 +24,8 @@ export class Stage {
     private readonly root: string,
     private readonly step: Step,
   ) {
-    this.folder = `${stagePrefix(step)}${process.pid}`;
+    const id = createHash('sha256').update(step.id).digest('hex').slice(0, 12);
+    this.folder = `${TEMPORARY_PREFIX}${id}-${process.pid}`;
   }
 
   /** Relative to the project. The file keeps its name, for programs that go by the extension. */
@@ -36,14 +37,13 @@ export class Stage {
     return this.step.outputs.map((output) => ({ from: this.pathOf(output), to: output.path }));
   }
 
-  /** Makes the folders, after removing what a killed build left in their place. */
+  /** Makes the folders, empty. */
   async open(): Promise<void> {
     for (const parent of this.parents()) {
       const absolute = join(this.root, parent);
       if (this.port.stat(absolute) === undefined) this.madeParents.push(absolute);
-      for (const entry of this.port.list(absolute)) {
-        if (entry.name.startsWith(stagePrefix(this.step))) await removeTree(this.port, join(absolute, entry.name));
-      }
+      // In containers a killed build had the same pid.
+      await removeTree(this.port, join(absolute, this.folder));
       await this.port.makeDirectory(join(absolute, this.folder));
     }
   }
@@ -62,8 +62,19 @@ export class Stage {
   }
 }
 
-function stagePrefix(step: Step): string {
-  return `${TEMPORARY_PREFIX}${createHash('sha256').update(step.id).digest('hex').slice(0, 12)}-`;
+/** The folders of any step and process. */
+const STAGE_FOLDER = new RegExp(`^\\${TEMPORARY_PREFIX}[0-9a-f]{12}-[0-9]+$`);
+
+/** Removes the staging folders that a killed build left beside the outputs of these steps. */
+export async function removeLeftovers(port: Port, root: string, steps: readonly Step[]): Promise<void> {
+  const parents = new Set(
+    steps.flatMap((step) => step.outputs.map((output) => join(root, dirname(output.path)))),
+  );
+  for (const parent of parents) {
+    for (const { name, kind } of port.list(parent)) {
+      if (kind === 'directory' && STAGE_FOLDER.test(name)) await removeTree(port, join(parent, name));
+    }
+  }
 }
 
 /** Removes a folder with all it holds; links are unlinked, never followed. */

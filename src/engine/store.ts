@@ -6,13 +6,18 @@ import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
 import type { Port } from '../files/port.js';
-import { temporaryName } from '../files/temporary.js';
+import { isTemporary, temporaryName } from '../files/temporary.js';
 
 /** Files beyond this size are stored only where the file system shares their blocks. */
 const COPY_LIMIT = 64 * 1024 * 1024;
 const BLOCK = 1024 * 1024;
+/** By how much of its limit the store may grow before a build of many steps trims it on the way. */
+const OVERSHOOT = 0.1;
 
 export class Store {
+  /** bytes stored since the last trim */
+  private added = 0;
+
   constructor(
     private readonly port: Port,
     private readonly directory: string,
@@ -36,41 +41,50 @@ export class Store {
     const stat = this.port.stat(file);
     if (stat === undefined || stat.size > this.limit) return;
     const target = this.pathOf(digest);
-    if (this.port.stat(target) !== undefined) {
-      await this.port.setTimes(target, this.now());
-      return;
-    }
-    await this.port.makeDirectory(dirname(target));
     const temporary = temporaryName(target);
     try {
+      if (this.has(digest)) return await this.port.setTimes(target, this.now());
+      await this.port.makeDirectory(dirname(target));
       await this.port.copy(file, temporary, stat.size > COPY_LIMIT);
       await this.port.rename(temporary, target);
     } catch {
       await this.port.unlink(temporary).catch(() => undefined);
+      return;
     }
+    this.added += stat.size;
+    if (this.added > this.limit * OVERSHOOT) await this.trim();
   }
 
-  /** Copies a stored file to `to`; false when it is not there or no longer what it was. */
+  /** Copies a stored file to `to`; false when it is not there, cannot be read or is no longer what it was. */
   async restore(digest: string, to: string): Promise<boolean> {
     const source = this.pathOf(digest);
-    if (this.port.stat(source) === undefined) return false;
+    if (!this.has(digest)) return false;
     try {
       await this.port.copy(source, to);
-    } catch (error) {
-      if (errnoOf(error) === 'ENOENT') return false;
-      throw error;
+      if ((await fileDigest(this.port, to)) === digest) {
+        await this.port.setTimes(source, this.now());
+        return true;
+      }
+      await this.port.unlink(source);
+    } catch {
+      // Whatever is wrong with the store, the work can be done instead.
     }
-    if ((await fileDigest(this.port, to)) === digest) {
-      await this.port.setTimes(source, this.now());
-      return true;
-    }
-    await this.port.unlink(to);
-    await this.port.unlink(source);
+    await this.port.unlink(to).catch(() => undefined);
     return false;
+  }
+
+  /** Removes the half copies of a killed build. */
+  async removeLeftovers(): Promise<void> {
+    for (const folder of this.port.list(this.directory)) {
+      for (const { name } of this.port.list(join(this.directory, folder.name))) {
+        if (isTemporary(name)) await this.port.unlink(join(this.directory, folder.name, name));
+      }
+    }
   }
 
   /** Removes the longest unused files until the store is within its limit. Bytes freed. */
   async trim(limit = this.limit): Promise<number> {
+    this.added = 0;
     const files: { path: string; size: number; used: bigint }[] = [];
     for (const folder of this.port.list(this.directory)) {
       const parent = join(this.directory, folder.name);
@@ -85,12 +99,18 @@ export class Store {
     files.sort((a, b) => (a.used < b.used ? -1 : a.used > b.used ? 1 : 0));
     for (const file of files) {
       if (total <= limit) break;
-      await this.port.unlink(file.path);
       total -= file.size;
-      freed += file.size;
+      // Another step's trim may have been there first.
+      await this.port.unlink(file.path).then(() => {
+        freed += file.size;
+      }, ignoreAbsent);
     }
     return freed;
   }
+}
+
+function ignoreAbsent(error: unknown): void {
+  if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
 /** `sha256:<hex>` of a file's bytes. */

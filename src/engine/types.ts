@@ -57,6 +57,8 @@ export interface DigestOptions {
   port: ReadPort;
   signal: AbortSignal | undefined;
   onBytes: (bytes: number) => void;
+  /** Whether a record says that a step wrote this file. */
+  isOutput?: ((path: string) => boolean) | undefined;
 }
 
 /** One line of what a step depends on. */

@@ -1,10 +1,18 @@
-/** Running a program in a process group of its own, so that stopping it leaves no orphans. Knows no step. */
-import { FirnError } from '../errors.js';
+/**
+ * Running a program in a process group of its own, so that stopping it leaves no orphans. The words go to the program as
+ * they are: no shell reads them, and none of its builtins can stand in for a program. What the program prints passes by
+ * line by line; only the last lines are kept. Knows no step.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { errnoOf, FirnError } from '../errors.js';
 
 /** How long a program may take to end after SIGTERM before it is killed. */
 const GRACE_MS = 5000;
 /** Lines of output that an error repeats. */
 const TAIL = 20;
+/** A line longer than this is cut into several. */
+const LINE_LIMIT = 64 * 1024;
 
 export interface ProgramOptions {
   cwd: string;
@@ -12,72 +20,120 @@ export interface ProgramOptions {
   onLine: (line: string) => void;
 }
 
-/** Runs `words[0]` with the other words as its arguments. Throws FirnError (failed) with its last lines when it fails. */
+/**
+ * Runs `words[0]` with the other words as its arguments, and waits until it and whatever it left running in its group
+ * has closed its output. Throws FirnError (failed), with its last lines, when it cannot be started or does not end well.
+ */
 export async function runProgram(words: readonly string[], options: ProgramOptions): Promise<void> {
-  // Loaded here: most builds run no program, and zx costs start-up time.
-  const { $ } = await import('zx');
   options.signal.throwIfAborted();
-  const child = $({
-    cwd: options.cwd,
-    detached: process.platform !== 'win32',
-    nothrow: true,
-    quiet: true,
-    verbose: false,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })`${[...words]}`;
+  const child = await start(words, options.cwd);
   const tail: string[] = [];
   const take = (line: string): void => {
     tail.push(line);
     if (tail.length > TAIL) tail.shift();
     options.onLine(line);
   };
-  const streams = [lines(child.stdout, take), lines(child.stderr, take)];
   let killer: NodeJS.Timeout | undefined;
   const stop = (): void => {
-    signalGroup(child.pid, 'SIGTERM');
-    killer = setTimeout(() => signalGroup(child.pid, 'SIGKILL'), GRACE_MS);
+    signalGroup(child, 'SIGTERM');
+    killer = setTimeout(() => {
+      signalGroup(child, 'SIGKILL');
+      // One that left the group may still hold the pipes.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
+    }, GRACE_MS);
   };
+  // When firn itself is made to leave at once.
+  const kill = (): void => signalGroup(child, 'SIGKILL');
   options.signal.addEventListener('abort', stop, { once: true });
+  process.once('exit', kill);
   try {
-    const result = await child;
-    await Promise.all(streams);
+    const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
+    await Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);
+    const [code, signal] = await ended;
     options.signal.throwIfAborted();
-    if (result.exitCode !== 0) throw failure(words, result.exitCode, result.signal, tail);
+    if (code !== 0) throw failure(words, code, signal, tail);
   } finally {
     clearTimeout(killer);
+    process.off('exit', kill);
     options.signal.removeEventListener('abort', stop);
+  }
+}
+
+async function start(words: readonly string[], cwd: string): Promise<ChildProcess> {
+  const [program, ...args] = words;
+  try {
+    const child = spawn(program, args, { cwd, detached: process.platform !== 'win32', stdio: ['ignore', 'pipe', 'pipe'] });
+    await once(child, 'spawn');
+    return child;
+  } catch (error) {
+    throw new FirnError('failed', `${show(program)} cannot be started: ${whyNotStarted(error)}`, {
+      advice: `It was called as: ${showAll(words)}`,
+      cause: error,
+    });
+  }
+}
+
+function whyNotStarted(error: unknown): string {
+  switch (errnoOf(error)) {
+    case 'ENOENT':
+      return 'there is no such program, neither on the PATH nor by this path from the project (or what its first line names is not there)';
+    case 'EACCES':
+      return 'it may not be executed (chmod +x), or it is a folder';
+    case 'E2BIG':
+      return 'its arguments are longer than the system allows; hand it a folder or a list in a file instead';
+    default:
+      return error instanceof Error ? error.message : String(error);
   }
 }
 
 function failure(words: readonly string[], code: number | null, signal: string | null, tail: readonly string[]): FirnError {
   const how = signal !== null ? `was ended by ${signal}` : `ended with exit code ${code}`;
   const said = tail.length === 0 ? 'It printed nothing.' : `It last printed:\n    ${tail.join('\n    ')}`;
-  const advice = code === 127 ? `Is ${words[0]} installed and on the PATH? ${said}` : said;
-  return new FirnError('failed', `${words.join(' ')} ${how}`, { advice });
+  return new FirnError('failed', `${showAll(words)} ${how}`, { advice: said });
 }
 
-function signalGroup(pid: number | undefined, signal: NodeJS.Signals): void {
-  if (pid === undefined) return;
+function showAll(words: readonly string[]): string {
+  const text = words.map(show).join(' ');
+  return text.length > 400 ? `${text.slice(0, 397)}...` : text;
+}
+
+/** For people: a word that a shell would read otherwise is shown in quotes. */
+function show(word: string): string {
+  return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : JSON.stringify(word);
+}
+
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
+  if (child.pid === undefined) return;
   try {
-    process.kill(process.platform === 'win32' ? pid : -pid, signal);
+    process.kill(process.platform === 'win32' ? child.pid : -child.pid, signal);
   } catch {
     // It has ended.
   }
 }
 
-async function lines(stream: NodeJS.ReadableStream | null, take: (line: string) => void): Promise<void> {
+async function eachLine(stream: NodeJS.ReadableStream | null, take: (line: string) => void): Promise<void> {
   if (stream === null) return;
   let rest = '';
   stream.setEncoding('utf8');
-  for await (const chunk of stream) {
-    const parts = (rest + String(chunk)).split('\n');
-    rest = parts.pop() ?? '';
-    for (const part of parts) take(part.replace(/\r$/, ''));
-    // A program that never ends its line must not fill the memory.
-    if (rest.length > 65536) {
-      take(rest);
-      rest = '';
+  try {
+    for await (const chunk of stream) {
+      const parts = (rest + String(chunk)).split('\n');
+      rest = parts.pop() ?? '';
+      for (const part of parts) take(lastState(part));
+      if (rest.length > LINE_LIMIT) {
+        take(rest);
+        rest = '';
+      }
     }
+  } catch (error) {
+    if (errnoOf(error) !== 'ERR_STREAM_PREMATURE_CLOSE') throw error;
   }
-  if (rest !== '') take(rest);
+  if (rest !== '') take(lastState(rest));
+}
+
+/** Of a line that was drawn over again and again, as progress bars do, what stood there last. */
+function lastState(line: string): string {
+  const plain = line.replace(/\r+$/, '');
+  return plain.slice(plain.lastIndexOf('\r') + 1);
 }

@@ -15,9 +15,6 @@ import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 
-/** A pipeline whose steps still change after this many rounds feeds on itself. */
-const MAX_ROUNDS = 12;
-
 export interface ExpandOptions {
   port: ReadPort;
   /** Absolute. */
@@ -37,21 +34,27 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
   const discovered = discoverRuns(options.port, join(options.root, pipeline.runsDir));
   const world = new World(pipeline, options, discovered.runs);
   let steps: Step[] = [];
-  for (let round = 0; round < MAX_ROUNDS; round++) {
+  // What one target makes another may need, and so on through all of them; after that only a circle goes on.
+  for (let rounds = order.length + 2; ; rounds--) {
     const before = fingerprint(steps);
+    const known = new Set(steps.map((step) => step.id));
     const expanded = expandOnce(order, world);
     steps = expanded.steps;
-    if (fingerprint(steps) === before) {
-      if (expanded.error !== undefined) throw expanded.error;
+    const settled = fingerprint(steps) === before;
+    if (expanded.error !== undefined && (settled || rounds === 0)) throw expanded.error;
+    if (settled) {
       checkSteps(pipeline, steps);
       return { steps, ignored: discovered.ignored };
     }
+    if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
     world.learn(steps);
   }
-  throw new FirnError('usage', 'the targets keep making new inputs for each other', {
-    path: pipeline.path,
-    advice: 'A target must not match its own outputs, directly or through others.',
-  });
+}
+
+function endless(pipeline: Pipeline, step: Step): Error {
+  const target = pipeline.targets.get(step.target) as Target;
+  const advice = 'A target must not match its own outputs, directly or through others.';
+  return target.error(`${step.target} keeps finding new inputs among what is made, such as ${step.inputs[0]?.path}`, advice);
 }
 
 /** A target that finds nothing may find it in the next round: the first error counts once nothing changes any more. */

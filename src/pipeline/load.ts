@@ -17,6 +17,9 @@ export const DEFAULT_RUNS = 'consolidated_data/runs';
 export const DEFAULT_VERSIONS = 'data/reference/embedding_versions.json';
 const DEFAULT_CACHE_LIMIT = '2GB';
 
+/** One object: the validator compiles each it is given. */
+const SCHEMA = pipelineSchema();
+
 export interface Target extends RuleTarget {
   rule: Rule;
 }
@@ -54,7 +57,7 @@ interface RawPipeline {
 
 export async function loadPipeline(path: string, text: string, findRule: RuleFinder, ruleNames: readonly string[]): Promise<Pipeline> {
   const source = new YamlSource(path, text);
-  validate(pipelineSchema(), source.value, source, []);
+  validate(SCHEMA, source.value, source, []);
   const raw = source.value as unknown as RawPipeline;
   const targets = new Map<string, Target>();
   for (const [name, target] of Object.entries(raw.targets)) {

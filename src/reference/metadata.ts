@@ -5,8 +5,8 @@
 import { createHash } from 'node:crypto';
 import type { Dtype } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
-import type { ReadPort, WritePort } from '../files/port.js';
 import { LineWriter } from '../files/line-writer.js';
+import type { ReadPort, WritePort } from '../files/port.js';
 import { layoutDigest, type Range, startsOf } from './layout.js';
 
 const FORMAT = 1;
@@ -21,6 +21,8 @@ export interface ReferenceFacts {
   dtype: Dtype;
   /** `sha256:` of the bytes of consolidated_embeddings.npy. */
   embeddings: string;
+  /** An index of these rows is trained on the first so many; on all of them when undefined. */
+  trainedRows?: number | undefined;
 }
 
 interface Head {
@@ -28,7 +30,14 @@ interface Head {
   total_runs: number;
   datasets: string[];
   embedding_dim: number;
-  firn: { format: number; dtype: string; embeddings: string; layout: string; check: string };
+  firn: {
+    format: number;
+    dtype: string;
+    embeddings: string;
+    layout: string;
+    trained_rows?: number;
+    check: string;
+  };
   runs: (Range & { start: number })[];
 }
 
@@ -79,25 +88,28 @@ function headOf(facts: ReferenceFacts): Head {
     version: range.version,
     retained: range.retained,
   }));
+  const said = {
+    format: FORMAT,
+    dtype: `<${facts.dtype}`,
+    embeddings: facts.embeddings,
+    layout: layoutDigest(facts.ranges),
+    ...(facts.trainedRows === undefined ? {} : { trained_rows: facts.trainedRows }),
+  };
   return {
     total_sequences: starts[starts.length - 1],
     total_runs: facts.ranges.length,
     datasets,
     embedding_dim: facts.dims,
-    firn: {
-      format: FORMAT,
-      dtype: `<${facts.dtype}`,
-      embeddings: facts.embeddings,
-      layout: layoutDigest(facts.ranges),
-      check: checkOf(runs),
-    },
+    firn: { ...said, check: checkOf(facts.dims, said, runs) },
     runs,
   };
 }
 
-/** Shows whether the ranges are as firn wrote them. */
-function checkOf(runs: Head['runs']): string {
-  return `sha256:${createHash('sha256').update(JSON.stringify(runs)).digest('hex')}`;
+/** Shows whether what firn reads of the file is as firn wrote it. */
+function checkOf(dims: unknown, said: Omit<Head['firn'], 'check'>, runs: Head['runs']): string {
+  return `sha256:${createHash('sha256')
+    .update(JSON.stringify([dims, said, runs]))
+    .digest('hex')}`;
 }
 
 /**
@@ -121,8 +133,9 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
     });
   }
   const ranges = head.runs.map(({ start: _start, ...range }) => range);
-  if (head.firn.check !== checkOf(head.runs)) {
-    throw new FirnError('input', 'the list of runs was altered since firn wrote it', {
+  const { check, ...said } = head.firn;
+  if (check !== checkOf(head.embedding_dim, said, head.runs)) {
+    throw new FirnError('input', 'was altered since firn wrote it', {
       path,
       advice: 'Put the file back as it was (a release or backup has it).',
     });
@@ -132,6 +145,7 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
     dims: head.embedding_dim as number,
     dtype: head.firn.dtype.slice(1) as Dtype,
     embeddings: head.firn.embeddings,
+    trainedRows: head.firn.trained_rows,
   };
 }
 

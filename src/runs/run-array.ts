@@ -59,18 +59,24 @@ export async function openRun(port: ReadPort, directory: string): Promise<ArrayR
 export function runDigester(root: string): Digester {
   return {
     files: (path) => [`${path}/${NPY_FILE}`, `${path}/${NPZ_FILE}`],
-    digest: (path, options) => digestRun(join(root, path), options),
+    digest: (path, options) =>
+      digestRun(join(root, path), options.isOutput?.(`${path}/${NPZ_FILE}`) ?? false, options),
   };
 }
 
-async function digestRun(directory: string, options: DigestOptions): Promise<Digest | undefined> {
+async function digestRun(
+  directory: string,
+  copyIsRecorded: boolean,
+  options: DigestOptions,
+): Promise<Digest | undefined> {
   const { port } = options;
   const truth = runFile(port, directory);
   if (truth === undefined) return undefined;
   const digest = await digestFile(truth, options);
   const copy = join(directory, NPZ_FILE);
   if (truth === copy || port.stat(copy)?.kind !== 'file') return digest;
-  if ((await readCopyNote(port, copy)) !== undefined) return digest;
+  // A copy that firn made is derived, also when it was damaged since: the step that makes it sees to that.
+  if (copyIsRecorded || (await readCopyNote(port, copy)) !== undefined) return digest;
   if ((await digestFile(copy, options)).digest !== digest.digest) {
     throw new FirnError('conflict', `differs from ${copy}, and nothing says that firn made that file from it`, {
       path: truth,

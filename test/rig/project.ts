@@ -2,16 +2,28 @@
  * A project in a temporary folder, driven through the real program. Runs are made from a seed, so that a test can say
  * which values it expects without keeping them.
  */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createNpy } from '../../src/arrays/npy-writer.js';
 import { disk } from '../../src/files/disk.js';
 
-const PROGRAM = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const LIMIT_MS = 120_000;
 
 export interface Finished {
@@ -20,18 +32,57 @@ export interface Finished {
   stderr: string;
 }
 
+export interface Running {
+  child: ChildProcess;
+  finished: Promise<Finished>;
+}
+
 export interface BuildJson {
   ran: number;
   fresh: number;
   restored: number;
   failed: number;
   skipped: number;
-  steps: { id: string; status: string; reason: string; seconds: number; error?: string; stats?: Record<string, unknown> }[];
+  steps: {
+    id: string;
+    status: string;
+    reason: string;
+    seconds: number;
+    error?: string;
+    stats?: Record<string, unknown>;
+  }[];
 }
 
 export interface PlanJson {
   dryRun: true;
   steps: { id: string; status: 'fresh' | 'run' | 'restore' | 'maybe' | 'blocked'; reason: string }[];
+}
+
+/** What consolidated_metadata.json says, as far as tests ask. */
+export interface Metadata {
+  total_sequences: number;
+  total_runs: number;
+  embedding_dim: number;
+  firn: { embeddings: string; layout: string; trained_rows?: number };
+  runs: {
+    dataset: string;
+    run_id: string;
+    start: number;
+    count: number;
+    version: string | null;
+    retained: boolean;
+  }[];
+  sequences: { dataset: string; run_id: string; seq_idx: number; source_file: string }[];
+}
+
+export interface Reference {
+  metadata: Metadata;
+  /** `dataset/run` in the order of rows. */
+  names: string[];
+  retained: string[];
+  /** The array behind its header. */
+  data: Buffer;
+  rowsOf(name: string): Float32Array;
 }
 
 const made: string[] = [];
@@ -53,9 +104,19 @@ export function seededValues(seed: number, count: number): Float32Array {
 export class TestProject {
   readonly root = mkdtempSync(join(tmpdir(), 'firn-test-'));
 
+  /** Added to the environment of the program. */
+  env: Record<string, string> = {};
+
   constructor(pipeline?: string) {
     made.push(this.root);
     if (pipeline !== undefined) this.write('pipeline.yaml', pipeline);
+  }
+
+  /** Another project with the same files, cache and all: as if it had been built the same way. */
+  clone(): TestProject {
+    const copy = new TestProject();
+    cpSync(this.root, copy.root, { recursive: true, preserveTimestamps: true });
+    return copy;
   }
 
   path(name: string): string {
@@ -105,15 +166,68 @@ export class TestProject {
     return values;
   }
 
-  /** Runs `firn` in the project. */
-  firn(...args: string[]): Promise<Finished> {
-    return new Promise((resolve, reject) => {
-      const child = spawn(process.execPath, [PROGRAM, ...args], {
-        cwd: this.root,
-        env: { ...process.env, NO_COLOR: '1' },
-        stdio: ['ignore', 'pipe', 'pipe'],
-        timeout: LIMIT_MS,
-      });
+  /** What is below a folder: path -> kind, size, mtime and digest of everything, folders included. */
+  snapshot(folder = '.'): Map<string, string> {
+    const found = new Map<string, string>();
+    for (const name of readdirSync(this.path(folder), { recursive: true, encoding: 'utf8' }).sort()) {
+      const path = join(folder, name);
+      const stat = lstatSync(this.path(path), { bigint: true });
+      const content = stat.isFile() ? this.sha256(path) : 'folder';
+      found.set(path, `${stat.mode} ${stat.size} ${stat.mtimeNs} ${content}`);
+    }
+    return found;
+  }
+
+  /** path -> sha256 of the files in a folder. */
+  digests(folder: string): { [path: string]: string } {
+    const names = readdirSync(this.path(folder), { recursive: true, encoding: 'utf8' }).sort();
+    const files = names
+      .map((name) => join(folder, name))
+      .filter((path) => statSync(this.path(path)).isFile());
+    return Object.fromEntries(files.map((path) => [path, this.sha256(path)]));
+  }
+
+  /** Hidden files and folders that firn makes while it works, anywhere in the project. */
+  leftovers(): string[] {
+    const all = readdirSync(this.root, { recursive: true, encoding: 'utf8' });
+    return all.filter((path) => /(^|\/)\.firn-/.test(path)).sort();
+  }
+
+  /** A reference as its files say. */
+  reference(directory = 'data/reference'): Reference {
+    const bytes = this.read(`${directory}/consolidated_embeddings.npy`);
+    const data = bytes.subarray(10 + bytes.readUInt16LE(8));
+    const metadata = JSON.parse(
+      this.read(`${directory}/consolidated_metadata.json`).toString('utf8'),
+    ) as Metadata;
+    const dims = metadata.embedding_dim;
+    return {
+      metadata,
+      names: metadata.runs.map((range) => `${range.dataset}/${range.run_id}`),
+      retained: metadata.runs
+        .filter((range) => range.retained)
+        .map((range) => `${range.dataset}/${range.run_id}`),
+      data,
+      rowsOf(name) {
+        const range = metadata.runs.find(({ dataset, run_id }) => `${dataset}/${run_id}` === name);
+        if (range === undefined) throw new Error(`${name} is not in ${directory}`);
+        const copy = Uint8Array.from(
+          data.subarray(range.start * dims * 4, (range.start + range.count) * dims * 4),
+        );
+        return new Float32Array(copy.buffer);
+      },
+    };
+  }
+
+  /** Starts `firn` in the project. */
+  start(...args: string[]): Running {
+    const child = spawn(process.execPath, [PROGRAM, ...args], {
+      cwd: this.root,
+      env: { ...process.env, NO_COLOR: '1', ...this.env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: LIMIT_MS,
+    });
+    const finished = new Promise<Finished>((resolve, reject) => {
       let stdout = '';
       let stderr = '';
       child.stdout.on('data', (chunk) => {
@@ -125,6 +239,25 @@ export class TestProject {
       child.on('error', reject);
       child.on('close', (code) => resolve({ code, stdout, stderr }));
     });
+    return { child, finished };
+  }
+
+  /** Runs `firn` in the project. */
+  firn(...args: string[]): Promise<Finished> {
+    return this.start(...args).finished;
+  }
+
+  /** Settles when the file is there, as a program that firn runs may write it; fails when firn ends before. */
+  async waitForFile(name: string, running: Running): Promise<void> {
+    let ended: Finished | undefined;
+    void running.finished.then((finished) => {
+      ended = finished;
+    });
+    while (!this.exists(name)) {
+      if (ended !== undefined)
+        throw new Error(`firn ended (${ended.code}) before ${name} was there:\n${ended.stderr}`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
   }
 
   /** `firn build --json`, whatever its exit code. */
@@ -138,7 +271,15 @@ export class TestProject {
   }
 }
 
-function parse<T>(finished: Finished): T {
+/** The one outcome of a step. */
+export function stepOf<R extends BuildJson | PlanJson>(result: R, id: string): R['steps'][number] {
+  const step = result.steps.find((one) => one.id === id);
+  if (step === undefined)
+    throw new Error(`no step ${id} among ${result.steps.map((one) => one.id).join(', ')}`);
+  return step;
+}
+
+export function parse<T>(finished: Finished): T {
   try {
     return JSON.parse(finished.stdout) as T;
   } catch {
@@ -148,5 +289,8 @@ function parse<T>(finished: Finished): T {
 
 /** The ids of steps with this status, sorted. */
 export function idsWith(result: BuildJson | PlanJson, ...status: string[]): string[] {
-  return result.steps.filter((step) => status.includes(step.status)).map((step) => step.id).sort();
+  return result.steps
+    .filter((step) => status.includes(step.status))
+    .map((step) => step.id)
+    .sort();
 }

@@ -1,0 +1,107 @@
+/** New runs append: earlier rows keep their ids, and the recorded order gives the same bytes from nothing. */
+import { cpSync, mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { idsWith, stepOf, TestProject } from './rig/project.js';
+
+const test = suite('append');
+
+const PIPELINE = `
+targets:
+  reference:
+    rule: consolidate
+    runs: all
+    out: data/reference
+    with: {sequences: false}
+  index:
+    rule: index
+    from: [reference]
+`;
+const METADATA = 'data/reference/consolidated_metadata.json';
+const EMBEDDINGS = 'data/reference/consolidated_embeddings.npy';
+const INDEX = 'data/reference/consolidated_index.faiss';
+
+test('earlier rows stay where they are, byte for byte, and the order is recorded', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('B/r1', { seed: 1, rows: 7 });
+  await project.writeRun('B/r2', { seed: 2, rows: 5 });
+  await project.build();
+  const first = project.reference();
+  // Both sort before what is there.
+  await project.writeRun('A/r9', { seed: 3, rows: 3 });
+  await project.writeRun('B/r0', { seed: 4, rows: 2 });
+  await project.build();
+  const second = project.reference();
+  assert.equal(second.names, ['B/r1', 'B/r2', 'A/r9', 'B/r0']);
+  assert.equal(second.metadata.runs.slice(0, 2), first.metadata.runs);
+  assert.ok(second.data.subarray(0, first.data.length).equals(first.data));
+  assert.equal(
+    second.metadata.runs.map(({ start, count }) => [start, count]),
+    [
+      [0, 7],
+      [7, 5],
+      [12, 3],
+      [15, 2],
+    ],
+  );
+});
+
+/** Three builds that each add runs; the lists of the index were made on the first of them. */
+async function grownProject(): Promise<TestProject> {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('C/r1', { seed: 1, rows: 6000 });
+  await project.writeRun('C/r2', { seed: 2, rows: 5000 });
+  await project.build();
+  await project.writeRun('B/r1', { seed: 3, rows: 3000 });
+  await project.build();
+  await project.writeRun('A/r1', { seed: 4, rows: 2000 });
+  const last = await project.build();
+  assert.equal(idsWith(last, 'ran'), ['index:reference', 'reference']);
+  assert.equal(project.reference().names, ['C/r1', 'C/r2', 'B/r1', 'A/r1']);
+  return project;
+}
+
+test('an IVF index with a history is made again from nothing but the runs and the metadata', async () => {
+  const project = await grownProject();
+  const grown = project.digests('data');
+  assert.is(project.reference().metadata.firn.trained_rows, 11_000);
+
+  project.remove(INDEX);
+  project.remove('cache/objects');
+  assert.equal(idsWith(await project.build(), 'ran'), ['index:reference']);
+  assert.equal(project.digests('data'), grown);
+
+  project.remove('cache');
+  const without = await project.build();
+  assert.equal([without.ran, without.failed], [2, 0]);
+  assert.equal(project.digests('data'), grown);
+
+  for (const path of ['cache', INDEX, EMBEDDINGS]) project.remove(path);
+  assert.equal(idsWith(await project.build(), 'failed'), []);
+  assert.equal(project.digests('data'), grown);
+
+  // Elsewhere, from the runs and the metadata: no path, clock or host is in the files.
+  const other = new TestProject(PIPELINE);
+  cpSync(project.path('consolidated_data'), other.path('consolidated_data'), { recursive: true });
+  mkdirSync(dirname(other.path(METADATA)), { recursive: true });
+  cpSync(project.path(METADATA), other.path(METADATA));
+  assert.equal(idsWith(await other.build(), 'failed'), []);
+  assert.equal(other.digests('data'), grown);
+  const again = await other.build();
+  assert.is(again.fresh, 2);
+});
+
+test('an index trained on less than half of its rows is trained again', async () => {
+  const project = await grownProject();
+  const lists = stepOf(await project.build(), 'index:reference').stats?.nlist;
+  await project.writeRun('D/r1', { seed: 5, rows: 7000 });
+  const result = await project.build();
+  assert.is(project.reference().metadata.firn.trained_rows, undefined);
+  assert.not.equal(stepOf(result, 'index:reference').stats?.nlist, undefined);
+  assert.ok(Number(stepOf(result, 'index:reference').stats?.nlist) >= Number(lists));
+  const training = stepOf(result, 'index:reference').stats?.training as { rows: number };
+  assert.is(training.rows, 23_000);
+});
+
+test.run();

@@ -1,0 +1,56 @@
+/** Which runs a reference is of: its filter says, and a run has one version. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { seededValues, TestProject } from './rig/project.js';
+
+const test = suite('filtered');
+
+const RUNS = 'consolidated_data/runs';
+
+const VERSIONED = `
+targets:
+  reference:
+    rule: consolidate
+    runs: {version: v1}
+    out: data/reference
+`;
+
+function tag(project: TestProject, versions: { [run: string]: string }): void {
+  const names = [...new Set(Object.values(versions))];
+  const registry = {
+    versions: Object.fromEntries(names.map((name) => [name, { model: 'm' }])),
+    runs: Object.fromEntries(Object.entries(versions).map(([run, version]) => [run, { version }])),
+  };
+  project.write('data/reference/embedding_versions.json', JSON.stringify(registry));
+}
+
+test('a run that the filter no longer selects leaves', async () => {
+  const project = new TestProject(VERSIONED);
+  await project.writeRun('A/r1', { seed: 1 });
+  await project.writeRun('A/r2', { seed: 2 });
+  tag(project, { 'A/r1': 'v1', 'A/r2': 'v1' });
+  await project.build();
+  assert.equal(project.reference().names, ['A/r1', 'A/r2']);
+  tag(project, { 'A/r1': 'v2', 'A/r2': 'v1' });
+  await project.build();
+  assert.equal(project.reference().names, ['A/r2']);
+  assert.equal(project.reference().retained, []);
+  assert.equal(project.reference().rowsOf('A/r2'), seededValues(2, 160));
+  // On disk it was not asked for; gone from disk it is what the reference remembers.
+  project.remove(`${RUNS}/A/r2`);
+  await project.build();
+  assert.equal(project.reference().retained, ['A/r2']);
+});
+
+test('a run in two versions is an error', async () => {
+  const project = new TestProject(VERSIONED);
+  await project.writeRun('A/r1', { seed: 1 });
+  tag(project, { 'A/r1': 'v1' });
+  project.write(`${RUNS}/A/r1/embedding_run.json`, '{"version": "v2"}');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 1);
+  assert.match(stderr, /run A\/r1 is in two versions: the registry says "v1", the run itself "v2"/);
+  assert.not.ok(project.exists('cache'));
+});
+
+test.run();

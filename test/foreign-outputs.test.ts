@@ -1,0 +1,113 @@
+/** What firn did not write it does not overwrite; what it wrote it knows again, also when every record is gone. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { idsWith, stepOf, TestProject } from './rig/project.js';
+
+const test = suite('foreign outputs');
+
+const REFERENCE = `
+targets:
+  compressed:
+    rule: compress
+    runs: all
+  reference:
+    rule: consolidate
+    runs: all
+    out: data/reference
+  index:
+    rule: index
+    from: [reference]
+`;
+
+test('a reference of another program stays until --force', async () => {
+  const project = new TestProject(REFERENCE);
+  await project.writeRun('A/r1', { seed: 1 });
+  const foreign = { total_sequences: 1, total_runs: 1, datasets: ['X'], embedding_dim: 8, sequences: [] };
+  project.write('data/reference/consolidated_metadata.json', JSON.stringify(foreign));
+  project.write('data/reference/consolidated_embeddings.npy', 'not even an array');
+  const before = project.snapshot('data');
+  const result = await project.build();
+  assert.equal(idsWith(result, 'failed'), ['reference']);
+  assert.equal(idsWith(result, 'skipped'), ['index:reference']);
+  assert.match(stepOf(result, 'reference').error ?? '', /was not written by firn; reference would overwrite it/);
+  assert.equal(project.snapshot('data'), before);
+  assert.is((await project.build('--force')).failed, 0);
+  assert.equal(project.reference().names, ['A/r1']);
+});
+
+test('an index of another program stays until --force', async () => {
+  const project = new TestProject(REFERENCE);
+  await project.writeRun('A/r1', { seed: 1 });
+  project.write('data/reference/consolidated_index.faiss', 'IxF2 by somebody else');
+  const result = await project.build();
+  assert.equal(idsWith(result, 'failed'), ['index:reference']);
+  assert.is(project.read('data/reference/consolidated_index.faiss').toString(), 'IxF2 by somebody else');
+  assert.is((await project.build('--force', 'index')).failed, 0);
+});
+
+test("firn's own outputs are known again without the cache, and come out the same", async () => {
+  const project = new TestProject(REFERENCE);
+  await project.writeRun('A/r1', { seed: 1 });
+  await project.writeRun('A/r2', { seed: 2 });
+  await project.build();
+  await project.writeRun('A/r0', { seed: 3 });
+  await project.build();
+  const before = { ...project.digests('data'), ...project.digests('consolidated_data') };
+  project.remove('cache');
+  const result = await project.build();
+  assert.equal([result.ran, result.failed], [5, 0]);
+  assert.equal({ ...project.digests('data'), ...project.digests('consolidated_data') }, before);
+  assert.is((await project.build()).fresh, 5);
+});
+
+const COMMAND = `
+targets:
+  made:
+    rule: command
+    from: in.txt
+    run: [cp, "{in}", "{out}"]
+    out: out.txt
+`;
+
+test('a file that was there before the command first ran stays until --force', async () => {
+  const project = new TestProject(COMMAND);
+  project.write('in.txt', 'new');
+  project.write('out.txt', 'precious');
+  const result = await project.build();
+  assert.match(stepOf(result, 'made').error ?? '', /out\.txt: is there already, differs from what the step made/);
+  assert.is(project.read('out.txt').toString(), 'precious');
+  assert.equal(project.leftovers(), []);
+  assert.is((await project.build('--force')).ran, 1);
+  assert.is(project.read('out.txt').toString(), 'new');
+  // Recorded now: from here on it is firn's.
+  project.write('in.txt', 'newer');
+  assert.is((await project.build()).ran, 1);
+  assert.is(project.read('out.txt').toString(), 'newer');
+});
+
+test('without a record the same bytes prove that an output was made so', async () => {
+  const project = new TestProject(COMMAND);
+  project.write('in.txt', 'same');
+  await project.build();
+  project.remove('cache');
+  assert.equal(idsWith(await project.build(), 'ran'), ['made']);
+  assert.is((await project.build()).fresh, 1);
+});
+
+test('without a record an output that comes out otherwise each time is refused', async () => {
+  const random = 'require("fs").writeFileSync(process.argv[1], require("crypto").randomBytes(8))';
+  const project = new TestProject(`
+targets:
+  made:
+    rule: command
+    run: [${process.execPath}, -e, '${random}', "{out}"]
+    out: out.bin
+`);
+  await project.build();
+  const before = project.sha256('out.bin');
+  project.remove('cache');
+  assert.equal(idsWith(await project.build(), 'failed'), ['made']);
+  assert.is(project.sha256('out.bin'), before);
+});
+
+test.run();
