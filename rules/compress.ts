@@ -1,21 +1,14 @@
 /** Runs -> smaller copies: embeddings.npz beside each embeddings.npy, and, only if asked and proven, instead of it. */
-import { join } from 'node:path';
-import { float32ToFloat16, maxAbsoluteError, roundMantissa, toFloat32 } from '../src/arrays/convert.js';
+import { dirname, join } from 'node:path';
 import { ArrayHasher, arrayDigest } from '../src/arrays/digest.js';
 import { createNpz } from '../src/arrays/npz-writer.js';
 import { openArray } from '../src/arrays/open.js';
-import type { ArrayReader, Dtype } from '../src/arrays/types.js';
-import type { Rule, RunContext, RunResult, Step } from '../src/engine/types.js';
+import { PRECISION_PATTERN, precisionOf, roundingError } from '../src/arrays/precision.js';
+import type { ArrayReader } from '../src/arrays/types.js';
+import { inputId, type Rule, type RunContext, type RunResult, type Step } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { NPY_FILE, NPZ_FILE } from '../src/runs/discover.js';
 import { formatCopyNote, readCopyNote } from '../src/runs/run-array.js';
-
-interface Precision {
-  /** Of the copy, for a source of this dtype. */
-  dtype(source: Dtype): Dtype;
-  /** The values as the copy holds them. */
-  apply(bytes: Uint8Array, source: Dtype): Uint8Array;
-}
 
 const rule: Rule = {
   name: 'compress',
@@ -28,9 +21,9 @@ const rule: Rule = {
     properties: {
       precision: {
         type: 'string',
-        pattern: '^(lossless|float16|mantissa:([1-9]|1[0-9]|2[0-2]))$',
+        pattern: PRECISION_PATTERN,
         default: 'lossless',
-        description: 'lossless; float16 (half the size); mantissa:10 (keeps the dtype, rounds to so many bits).',
+        description: 'lossless; float16 (half the size); mantissa:10 (float32, rounded to so many bits, 1 to 22).',
       },
       'delete-original': {
         type: 'boolean',
@@ -68,10 +61,11 @@ const rule: Rule = {
     const directory = context.resolve(input.path);
     const npy = join(directory, NPY_FILE);
     const npz = join(directory, NPZ_FILE);
-    const before = context.port.stat(npz);
     // Only the copy is left: it is the run.
     if (context.port.stat(npy) === undefined) return { keep: true };
-    if (before !== undefined && precisionName(step) === 'lossless' && (await isForeignCopy(npz, step, context))) {
+    expectFile(npz, context);
+    const isThere = context.port.stat(npz) !== undefined;
+    if (isThere && precisionName(step) === 'lossless' && (await isForeignCopy(npz, step, context))) {
       return { keep: true, stats: { kept: true } };
     }
     const source = await openArray(context.port, npy);
@@ -88,20 +82,30 @@ const rule: Rule = {
 
   async mayRemove(step, path, context) {
     const npz = context.resolve(step.outputs[0].path);
-    const [source, copy] = [await openArray(context.port, context.resolve(path)), await openArray(context.port, npz)];
+    expectFile(npz, context);
+    const precision = precisionOf(precisionName(step));
+    const source = await openArray(context.port, context.resolve(path));
     try {
-      const dtype = precisionOf(step).dtype(source.dtype);
-      if (copy.dtype !== dtype || copy.rows !== source.rows || copy.dims !== source.dims) throw unequal(npz, path);
+      const dtype = precision.dtype(source.dtype);
       const expected = new ArrayHasher({ dtype, rows: source.rows, dims: source.dims });
       for await (const block of source.blocks({ signal: context.signal })) {
-        expected.update(precisionOf(step).apply(block.bytes, source.dtype));
+        expected.update(precision.apply(block.bytes, source.dtype));
       }
-      const found = new ArrayHasher(copy);
-      for await (const block of copy.blocks({ signal: context.signal })) found.update(block.bytes);
-      if (expected.digest() !== found.digest()) throw unequal(npz, path);
+      if ((await digestOf(npz, context)) !== expected.digest()) {
+        throw new FirnError('failed', `does not hold the values of ${path}, which is therefore kept`, {
+          path: step.outputs[0].path,
+          advice: 'Delete the copy and build again.',
+        });
+      }
     } finally {
       await source.close();
-      await copy.close();
+    }
+    // A copy that somebody else made may not have reached the disk yet.
+    const handle = await context.port.append(npz);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
     }
   },
 };
@@ -111,68 +115,66 @@ export default rule;
 /** Somebody else's copy of equal values; not one of firn's own that was damaged and lost its note. */
 async function isForeignCopy(npz: string, step: Step, context: RunContext): Promise<boolean> {
   if ((await readCopyNote(context.port, npz)) !== undefined) return false;
-  const source = context.digests.get(`run:${step.inputs[0].path}`)?.digest;
   try {
-    const copy = await openArray(context.port, npz);
-    try {
-      return (await arrayDigest(copy, context.signal)) === source;
-    } finally {
-      await copy.close();
-    }
+    return (await digestOf(npz, context)) === sourceDigest(step, context);
   } catch (error) {
-    if (error instanceof FirnError) return false;
+    if (error instanceof FirnError && error.kind !== 'interrupted') return false;
     throw error;
   }
 }
 
-function unequal(copy: string, original: string): FirnError {
-  return new FirnError('failed', `does not hold the values of ${original}, which is therefore kept`, {
-    path: copy,
-    advice: 'Delete the copy and build again.',
+/** Reads the file to its end: what cannot be unpacked throws. */
+async function digestOf(path: string, context: RunContext): Promise<string> {
+  const reader = await openArray(context.port, path);
+  try {
+    return await arrayDigest(reader, context.signal);
+  } finally {
+    await reader.close();
+  }
+}
+
+/** The original must not go while the copy is somewhere else. */
+function expectFile(npz: string, context: RunContext): void {
+  const entry = context.port.list(dirname(npz)).find(({ name }) => name === NPZ_FILE);
+  if (entry === undefined || entry.kind === 'file') return;
+  throw new FirnError('conflict', 'is a link, and firn keeps runs in files of their own', {
+    path: npz,
+    advice: 'Remove the link, or put the file it leads to in its place.',
   });
+}
+
+function sourceDigest(step: Step, context: RunContext): string {
+  return context.digests.get(inputId(step.inputs[0]))?.digest as string;
 }
 
 function precisionName(step: Step): string {
   return String((step.params as { precision: string }).precision);
 }
 
-function precisionOf(step: Step): Precision {
-  const name = precisionName(step);
-  if (name === 'lossless') return { dtype: (source) => source, apply: (bytes) => bytes };
-  if (name === 'float16') {
-    return {
-      dtype: () => 'f2',
-      apply: (bytes, source) => (source === 'f2' ? bytes : bytesOf(float32ToFloat16(toFloat32(bytes, source)))),
-    };
-  }
-  const bits = Number(name.split(':')[1]);
-  return {
-    dtype: (source) => (source === 'f2' ? 'f2' : 'f4'),
-    apply: (bytes, source) => (source === 'f2' ? bytes : bytesOf(roundMantissa(toFloat32(bytes, source), bits))),
-  };
-}
-
-function bytesOf(values: Uint16Array | Float32Array): Uint8Array {
-  return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-}
-
 /** Writes the copy; the largest absolute difference from the original, 0 when lossless. */
 async function writeCopy(step: Step, source: ArrayReader, context: RunContext): Promise<number> {
-  const precision = precisionOf(step);
+  const name = precisionName(step);
+  const precision = precisionOf(name);
   const dtype = precision.dtype(source.dtype);
-  const digest = context.digests.get(`run:${step.inputs[0].path}`)?.digest ?? '';
   const copy = await createNpz(context.port, context.stage(step.outputs[0]), {
     dtype,
     dims: source.dims,
     rows: source.rows,
-    comment: formatCopyNote(digest, precisionName(step)),
+    comment: formatCopyNote(sourceDigest(step, context), name),
   });
   try {
     let largest = 0;
     for await (const block of source.blocks({ signal: context.signal })) {
       const rounded = precision.apply(block.bytes, source.dtype);
       if (rounded !== block.bytes) {
-        largest = Math.max(largest, maxAbsoluteError(toFloat32(block.bytes, source.dtype), toFloat32(rounded, dtype)));
+        const error = roundingError(block.bytes, source.dtype, rounded, dtype);
+        if (error.overflow !== undefined) {
+          throw new FirnError('input', `holds ${error.overflow}, which ${name} would turn into infinity`, {
+            path: source.path,
+            advice: 'Compress this run lossless, or with mantissa:10.',
+          });
+        }
+        largest = Math.max(largest, error.largest);
       }
       await copy.write(rounded);
       context.progress(block.start + block.rows, source.rows, 'rows');

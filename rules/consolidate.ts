@@ -4,11 +4,7 @@
  * copied from its own array.
  */
 import { join } from 'node:path';
-import { convertBytes } from '../src/arrays/convert-bytes.js';
-import { ArrayHasher } from '../src/arrays/digest.js';
-import { createNpy } from '../src/arrays/npy-writer.js';
-import { openArray } from '../src/arrays/open.js';
-import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../src/arrays/types.js';
+import type { Dtype } from '../src/arrays/types.js';
 import {
   inputId,
   type Json,
@@ -32,7 +28,8 @@ import {
   startsOf,
 } from '../src/reference/layout.js';
 import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
-import { openRun, runFile } from '../src/runs/run-array.js';
+import { writeRows } from '../src/reference/write-rows.js';
+import { runFile } from '../src/runs/run-array.js';
 
 interface Params {
   sequences: boolean;
@@ -44,10 +41,12 @@ interface Detail {
   versions: { [run: string]: string };
 }
 
-/** What `memory` found and `run` needs: the rows to be, and where retained ones stand in the array of now. */
+/** What `memory` found and `run` needs. */
 interface Plan {
+  /** The rows to be. */
   ranges: Range[];
-  prior: Range[];
+  /** Where retained ones begin in the array as it stands, by run. */
+  keptAt: { [run: string]: number };
   trainedRows?: number;
 }
 
@@ -125,11 +124,8 @@ const rule: Rule = {
     }
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);
     if (trainedRows !== undefined) entries.push(['rows an index is trained on', String(trainedRows)]);
-    const state: Plan = {
-      ranges,
-      prior: prior.ranges,
-      ...(trainedRows === undefined ? {} : { trainedRows }),
-    };
+    const keptAt = keptAtIn(prior.ranges, ranges);
+    const state: Plan = { ranges, keptAt, ...(trainedRows === undefined ? {} : { trainedRows }) };
     return { entries, state: state as unknown as Json };
   },
 
@@ -145,9 +141,20 @@ const rule: Rule = {
   },
 
   async run(step, context) {
-    const { ranges, prior, trainedRows } = context.state as unknown as Plan;
+    const { ranges, keptAt, trainedRows } = context.state as unknown as Plan;
     warnOfRenames(ranges, context);
-    const written = await writeRows(step, ranges, prior, context);
+    const [input] = step.inputs;
+    const written = await writeRows({
+      port: context.port,
+      out: context.stage(step.outputs[0]),
+      ranges,
+      runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
+      standing: context.resolve(step.outputs[0].path),
+      keptAt,
+      dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
+      signal: context.signal,
+      onRows: (done, total) => context.progress(done, total, 'rows'),
+    });
     const embeddings = await context.stagedDigest(step.outputs[0]);
     const { sequences } = step.params as unknown as Params;
     await writeMetadata(
@@ -211,6 +218,18 @@ async function trainedRowsOf(
   return picked === rows ? undefined : picked;
 }
 
+/** The first of a name, as in the layout: an adopted reference may hold a run twice. */
+function keptAtIn(prior: readonly Range[], ranges: readonly Range[]): Plan['keptAt'] {
+  const retained = new Set(ranges.filter((range) => range.retained).map(runName));
+  const starts = startsOf(prior);
+  const keptAt: Plan['keptAt'] = {};
+  for (const [i, range] of prior.entries()) {
+    const name = runName(range);
+    if (retained.delete(name)) keptAt[name] = starts[i];
+  }
+  return keptAt;
+}
+
 /** The values of a run that is gone, under another name: most likely it was renamed, and its rows now count twice. */
 function warnOfRenames(ranges: readonly Range[], context: RunContext): void {
   const present = new Map(
@@ -259,140 +278,6 @@ function checkDimensions(step: Step, context: MemoryContext): void {
     `the runs of ${step.id} do not have the same number of dimensions\n  ${lines.join('\n  ')}`,
     {
       advice: 'They come from different models: build one reference for each, with `runs: {version: ...}`.',
-    },
-  );
-}
-
-/** The widest dtype among the ranges, as numpy's vstack would choose. */
-function dtypeOf(ranges: readonly Range[]): Dtype {
-  let widest: Dtype = ranges.length === 0 ? 'f4' : 'f2';
-  for (const range of ranges) if (BYTES_OF[range.dtype] > BYTES_OF[widest]) widest = range.dtype;
-  return widest;
-}
-
-async function writeRows(
-  step: Step,
-  ranges: readonly Range[],
-  prior: readonly Range[],
-  context: RunContext,
-): Promise<{ dims: number; dtype: Dtype }> {
-  const { port } = context;
-  const detail = step.detail as unknown as Detail;
-  const dtype = dtypeOf(ranges);
-  const rows = startsOf(ranges)[ranges.length];
-  const old = await openPrior(step, ranges, context);
-  const priorStarts = startsOf(prior);
-  const priorAt = new Map<string, number>();
-  // The first of a name, as in the layout: an adopted reference may hold a run twice.
-  for (const [i, range] of prior.entries())
-    if (!priorAt.has(runName(range))) priorAt.set(runName(range), priorStarts[i]);
-  const dims =
-    old?.dims ??
-    (context.digests.get(inputId(step.inputs[0] ?? { kind: 'run', path: '' }))?.facts?.dims as
-      | number
-      | undefined);
-  if (dims === undefined) {
-    throw new FirnError('failed', `${step.id} would hold no run at all`, {
-      advice: 'Look at its `runs` and `prune`.',
-    });
-  }
-  const writer = await createNpy(port, context.stage(step.outputs[0]), { dtype, dims, rows });
-  try {
-    let done = 0;
-    for (const range of ranges) {
-      const copy = { range, dtype, dims, writer, done, rows, context };
-      if (range.retained) {
-        await copyRetained(copy, old as ArrayReader, priorAt.get(runName(range)) as number);
-      } else {
-        const reader = await openRun(port, context.resolve(`${detail.runsDir}/${runName(range)}`));
-        try {
-          await copyRange(copy, reader, 0);
-        } finally {
-          await reader.close();
-        }
-      }
-      done += range.count;
-    }
-    await writer.finish();
-    return { dims, dtype };
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  } finally {
-    await old?.close();
-  }
-}
-
-/** The array as it stands, when retained rows have to come from it. */
-async function openPrior(
-  step: Step,
-  ranges: readonly Range[],
-  context: RunContext,
-): Promise<ArrayReader | undefined> {
-  const retained = ranges.filter((range) => range.retained);
-  if (retained.length === 0) return undefined;
-  const path = context.resolve(step.outputs[0].path);
-  if (context.port.stat(path) === undefined) {
-    throw new FirnError(
-      'missing',
-      `held the only copy of ${retained.map(runName).join(', ')}, and it is gone`,
-      {
-        path,
-        advice:
-          'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
-      },
-    );
-  }
-  return openArray(context.port, path);
-}
-
-interface Copy {
-  range: Range;
-  dtype: Dtype;
-  dims: number;
-  writer: ArrayWriter;
-  done: number;
-  rows: number;
-  context: RunContext;
-}
-
-async function copyRetained(copy: Copy, old: ArrayReader, start: number): Promise<void> {
-  if (start + copy.range.count > old.rows) throw lostRows(copy.range, old.path);
-  await copyRange(copy, old, start);
-}
-
-/** Copies one run's rows and proves on the way that they are the ones its digest names. */
-async function copyRange(copy: Copy, reader: ArrayReader, start: number): Promise<void> {
-  const { range, context } = copy;
-  if (reader.dims !== copy.dims) {
-    throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
-      path: reader.path,
-      advice:
-        'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
-    });
-  }
-  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims });
-  for await (const block of reader.blocks({ from: start, to: start + range.count, signal: context.signal })) {
-    hasher.update(convertBytes(block.bytes, reader.dtype, range.dtype));
-    await copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
-    context.progress(copy.done + block.start - start + block.rows, copy.rows, 'rows');
-  }
-  if (hasher.digest() !== range.digest) {
-    if (range.retained) throw lostRows(range, reader.path);
-    throw new FirnError('failed', `changed while it was read into the reference`, {
-      path: reader.path,
-      advice: 'The reference is as it was. Build again when the run is complete.',
-    });
-  }
-}
-
-function lostRows(range: Range, path: string): FirnError {
-  return new FirnError(
-    'conflict',
-    `holds the only copy of ${runName(range)}, and its rows are not what they were`,
-    {
-      path,
-      advice: 'Put the file back from a release or backup, or give the run up by naming it under `prune`.',
     },
   );
 }

@@ -8,13 +8,12 @@ import { defineClean } from './cli/clean.js';
 import { defineCompress } from './cli/compress.js';
 import { defineGraph } from './cli/graph.js';
 import { defineInit } from './cli/init.js';
-import { EXIT, note } from './cli/main.js';
+import { EXIT, report } from './cli/main.js';
 import { defineSearch } from './cli/search.js';
 import { defineStatus } from './cli/status.js';
 import { defineUnlock } from './cli/unlock.js';
 import { defineVersions } from './cli/versions.js';
 import { defineWhy } from './cli/why.js';
-import { FirnError } from './errors.js';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
@@ -60,8 +59,5 @@ try {
   await program.parseAsync();
 } catch (error) {
   if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.done : EXIT.usage;
-  else if (error instanceof FirnError) {
-    note(`firn: ${error.format()}`);
-    process.exitCode = EXIT.usage;
-  } else throw error;
+  else process.exitCode = report(error);
 }

@@ -3,6 +3,7 @@ import { chmodSync, readdirSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { idsWith, TestProject } from './rig/project.js';
+import { waitForFile } from './rig/running.js';
 
 const test = suite('command');
 
@@ -192,7 +193,7 @@ slow:
   run: [sh, -c, '(while [ ! -e go ]; do :; done; echo late > "$0"; rm go) & touch started', "{out}"]
   out: late.txt`);
   const running = project.start('build');
-  await project.waitForFile('started', running);
+  await waitForFile(project, 'started', running);
   project.write('go', '');
   const { code, stderr } = await running.finished;
   assert.is(code, 0, stderr);

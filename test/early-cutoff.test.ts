@@ -21,7 +21,9 @@ const step = (name: string, from: string): string => `
     out: out/${name}.txt`;
 
 test('the step behind one that wrote the same again does not run', async () => {
-  const project = new TestProject(`targets:${step('first', 'in.txt')}${step('second', 'first')}${step('third', 'second')}\n`);
+  const project = new TestProject(
+    `targets:${step('first', 'in.txt')}${step('second', 'first')}${step('third', 'second')}\n`,
+  );
   const ran = () => project.read('log.txt').toString().trim().split('\n').splice(0);
   project.write('cut.mjs', SCRIPT);
   project.write('in.txt', 'value # comment');

@@ -2,7 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Gate } from './rig/gate.js';
-import { idsWith, parse, type BuildJson, stepOf, TestProject } from './rig/project.js';
+import { type BuildJson, idsWith, parse, stepOf, TestProject } from './rig/project.js';
 
 const test = suite('failed step');
 
@@ -27,7 +27,10 @@ targets:
     run: ${gate.command('alone')}
     out: other/d.txt
 `);
-    const build = async (answers: { [name: string]: [string, number] }, ...args: string[]): Promise<BuildJson> => {
+    const build = async (
+      answers: { [name: string]: [string, number] },
+      ...args: string[]
+    ): Promise<BuildJson> => {
       const { finished } = project.start('build', '--json', ...args);
       for (let i = 0; i < Object.keys(answers).length; i++) {
         const visitor = await gate.next();
@@ -36,7 +39,11 @@ targets:
       return parse<BuildJson>(await finished);
     };
     project.write('in.txt', '1');
-    const first = await build({ first: ['old first', 0], second: ['old second', 0], alone: ['old alone', 0] });
+    const first = await build({
+      first: ['old first', 0],
+      second: ['old second', 0],
+      alone: ['old alone', 0],
+    });
     assert.is(first.ran, 3);
     const before = { ...project.digests('out'), ...project.digests('other') };
 

@@ -29,7 +29,10 @@ test('a reference of another program stays until --force', async () => {
   const result = await project.build();
   assert.equal(idsWith(result, 'failed'), ['reference']);
   assert.equal(idsWith(result, 'skipped'), ['index:reference']);
-  assert.match(stepOf(result, 'reference').error ?? '', /was not written by firn; reference would overwrite it/);
+  assert.match(
+    stepOf(result, 'reference').error ?? '',
+    /was not written by firn; reference would overwrite it/,
+  );
   assert.equal(project.snapshot('data'), before);
   assert.is((await project.build('--force')).failed, 0);
   assert.equal(project.reference().names, ['A/r1']);
@@ -74,7 +77,10 @@ test('a file that was there before the command first ran stays until --force', a
   project.write('in.txt', 'new');
   project.write('out.txt', 'precious');
   const result = await project.build();
-  assert.match(stepOf(result, 'made').error ?? '', /out\.txt: is there already, differs from what the step made/);
+  assert.match(
+    stepOf(result, 'made').error ?? '',
+    /out\.txt: is there already, differs from what the step made/,
+  );
   assert.is(project.read('out.txt').toString(), 'precious');
   assert.equal(project.leftovers(), []);
   assert.is((await project.build('--force')).ran, 1);

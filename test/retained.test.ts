@@ -163,7 +163,10 @@ test('altered retained rows are restored from the cache, or found out', async ()
   const altered = project.digests('data');
   const result = await project.build();
   assert.equal(idsWith(result, 'failed'), ['reference']);
-  assert.match(stepOf(result, 'reference').error ?? '', /only copy of A\/r2, and its rows are not what they were/);
+  assert.match(
+    stepOf(result, 'reference').error ?? '',
+    /only copy of A\/r2, and its rows are not what they were/,
+  );
   assert.equal(project.digests('data'), altered);
 });
 

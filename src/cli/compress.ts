@@ -1,13 +1,16 @@
 /** `firn compress`: compresses runs once, without a target in pipeline.yaml. A dry run unless told otherwise. */
+import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { StepOutcome } from '../engine/events.js';
-import { FirnError } from '../errors.js';
-import { act, EXIT, globalOptions, note, print, printJson, wholeNumber } from './main.js';
-import { formatBytes, plural, table } from './text.js';
+import type { BuildSummary, StepOutcome } from '../engine/events.js';
+import { messageOf } from '../errors.js';
+import type { Project } from '../project.js';
+import { NPY_FILE } from '../runs/discover.js';
+import { act, EXIT, globalOptions, note, print, printJson } from './main.js';
+import { formatBytes, plural, safe, table } from './text.js';
 
 interface CompressFlags {
   execute?: boolean;
-  olderThan?: number;
+  olderThan?: string;
   deleteOriginal?: boolean;
   precision: string;
   json?: boolean;
@@ -18,7 +21,7 @@ export function defineCompress(program: Command): void {
     .command('compress [run...]')
     .description('compress runs (names or patterns, all when none) from .npy to .npz; a dry run unless --execute')
     .option('--execute', 'do it')
-    .option('--older-than <days>', 'only runs last changed so many days ago', wholeNumber('--older-than', 0))
+    .option('--older-than <days>', 'only runs whose array was last changed so many days ago (also 12h, 2w)')
     .option('--delete-original', 'unlink embeddings.npy once its copy is read back and equal in every value')
     .option('--precision <precision>', 'lossless, float16 or mantissa:BITS', 'lossless')
     .option('--json', 'print one JSON object')
@@ -32,79 +35,93 @@ Examples:
     )
     .action((patterns: string[], flags: CompressFlags, command: Command) =>
       act(async (signal) => {
-        const project = await compressProject(globalOptions(command).directory, patterns, flags);
+        const { compressProject } = await import('../compress.js');
         const { build } = await import('../project.js');
-        if (!flags.execute) return showDryRun(project, flags);
+        const { directory } = globalOptions(command);
+        const { precision, olderThan, deleteOriginal = false } = flags;
+        const project = await compressProject({ directory, patterns, precision, olderThan, deleteOriginal });
+        if (!flags.execute) return showDryRun(project, flags, signal);
         const { chooseReporter } = await import('./reporters/choose.js');
         const onEvent = flags.json ? () => undefined : chooseReporter(false);
         const summary = await build(project, { signal, onEvent, keepGoing: true });
-        const sums = sizesOf(summary.outcomes);
-        if (flags.json) printJson({ compressed: summary.ran, fresh: summary.fresh, failed: summary.failed, ...sums });
-        else if (sums.originalBytes > 0) {
-          const percent = (1 - sums.bytes / sums.originalBytes) * 100;
-          print(`${formatBytes(sums.originalBytes)} became ${formatBytes(sums.bytes)} (${percent.toFixed(1)}% smaller)`);
-          if (!flags.deleteOriginal) note('the originals are kept; --delete-original removes each once its copy is proven equal');
-        }
+        showResult(summary, flags);
         return summary.failed > 0 ? EXIT.failed : EXIT.done;
       }),
     );
 }
 
-async function compressProject(directory: string, patterns: string[], flags: CompressFlags) {
-  const { projectOf, projectPlaces } = await import('../project.js');
-  const { loadPipeline } = await import('../pipeline/load.js');
-  const { builtInRule, builtInRuleNames } = await import('../pipeline/rules.js');
-  const { disk } = await import('../files/disk.js');
-  const { root, pipeline: places } = await projectPlaces(directory);
-  if (!/^(lossless|float16|mantissa:([1-9]|1\d|2[0-2]))$/.test(flags.precision)) {
-    throw new FirnError('usage', `--precision cannot be "${flags.precision}"`, {
-      advice: 'Use lossless, float16 or mantissa:BITS with 1 to 22 bits.',
-    });
-  }
-  const filter = {
-    ...(patterns.length === 0 ? {} : { run: patterns.map((name) => (name.includes('/') ? name : `*/${name}`)) }),
-    ...(flags.olderThan ? { 'older-than': `${flags.olderThan}d` } : {}),
-  };
-  const target = {
-    rule: 'compress',
-    runs: Object.keys(filter).length === 0 ? 'all' : filter,
-    with: { precision: flags.precision, 'delete-original': flags.deleteOriginal ?? false },
-  };
-  // JSON is YAML: the target is checked as one in pipeline.yaml would be.
-  const text = JSON.stringify({ runs: places.runsDir, versions: places.versionsFile, targets: { compress: target } });
-  const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());
-  return projectOf(pipeline, { root, port: disk, now: Date.now });
+interface RunResult {
+  run: string;
+  status: 'compressed' | 'kept' | 'fresh' | 'failed' | 'skipped';
+  originalBytes: number;
+  bytes: number;
+  largestError: number;
+  error?: string;
 }
 
-async function showDryRun(project: Awaited<ReturnType<typeof compressProject>>, flags: CompressFlags): Promise<number> {
-  const { plan } = await import('../project.js');
-  const { join } = await import('node:path');
-  const stale = (await plan(project)).filter((step) => step.action !== 'fresh');
-  const runs = stale.map((step) => {
-    const directory = project.graph.order.find(({ id }) => id === step.id)?.inputs[0].path as string;
-    const bytes = project.port.stat(join(project.root, directory, 'embeddings.npy'))?.size ?? 0;
-    return { run: step.id.slice(step.id.indexOf(':') + 1), bytes };
-  });
-  const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
+function resultOf({ id, status, stats, error }: StepOutcome): RunResult {
+  const { bytes = 0, originalBytes = 0, largestError = 0, kept } = stats ?? {};
+  return {
+    run: runOf(id),
+    status: status !== 'ran' && status !== 'restored' ? status : kept === true ? 'kept' : 'compressed',
+    originalBytes: Number(originalBytes),
+    bytes: Number(bytes),
+    largestError: Number(largestError),
+    ...(error === undefined ? {} : { error: messageOf(error) }),
+  };
+}
+
+function showResult(summary: BuildSummary, flags: CompressFlags): void {
+  const runs = summary.outcomes.map(resultOf);
+  const done = runs.filter((run) => run.status === 'compressed');
+  const originalBytes = done.reduce((sum, run) => sum + run.originalBytes, 0);
+  const bytes = done.reduce((sum, run) => sum + run.bytes, 0);
   if (flags.json) {
-    printJson({ dryRun: true, runs, bytes });
-    return EXIT.done;
+    const count = (status: RunResult['status']) => runs.filter((run) => run.status === status).length;
+    const counts = { compressed: done.length, kept: count('kept'), fresh: count('fresh'), failed: count('failed') };
+    printJson({ dryRun: false, ...counts, originalBytes, bytes, runs });
+    return;
   }
   if (runs.length === 0) print('nothing to compress');
-  else {
-    print(table([{ title: 'run' }, { title: 'size', align: 'right' }], runs.map((run) => [run.run, formatBytes(run.bytes)])));
-    print(`${plural(runs.length, 'run')}, ${formatBytes(bytes)}, would be compressed${flags.deleteOriginal ? ' and their originals removed' : ''}`);
-    print(`nothing was written; add --execute to do it`);
-  }
-  return EXIT.done;
+  if (originalBytes === 0) return;
+  const percent = (1 - bytes / originalBytes) * 100;
+  const largest = done.reduce((most, run) => Math.max(most, run.largestError), 0);
+  const error = largest > 0 ? `; the largest change of a value is ${largest.toPrecision(3)}` : '';
+  print(`${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent.toFixed(1)}% smaller)${error}`);
+  if (!flags.deleteOriginal) note('the originals are kept; --delete-original removes each once its copy is proven equal');
 }
 
-function sizesOf(outcomes: readonly StepOutcome[]): { bytes: number; originalBytes: number } {
-  const sum = { bytes: 0, originalBytes: 0 };
-  for (const { status, stats } of outcomes) {
-    if (status !== 'ran') continue;
-    sum.bytes += Number(stats?.bytes ?? 0);
-    sum.originalBytes += Number(stats?.originalBytes ?? 0);
+async function showDryRun(project: Project, flags: CompressFlags, signal: AbortSignal): Promise<number> {
+  const { plan } = await import('../project.js');
+  const planned = (await plan(project, { signal })).filter((step) => step.action !== 'fresh');
+  const runs = planned
+    .filter((step) => step.action !== 'blocked')
+    .map(({ id }) => {
+      const directory = project.graph.order.find((step) => step.id === id)?.inputs[0].path as string;
+      return { run: runOf(id), originalBytes: project.port.stat(join(project.root, directory, NPY_FILE))?.size ?? 0 };
+    });
+  const failing = planned
+    .filter((step) => step.action === 'blocked')
+    .map(({ id, error }) => ({ run: runOf(id), error: messageOf(error) }));
+  const originalBytes = runs.reduce((sum, run) => sum + run.originalBytes, 0);
+  const code = failing.length > 0 ? EXIT.failed : EXIT.done;
+  if (flags.json) {
+    printJson({ dryRun: true, originalBytes, runs, failing });
+    return code;
   }
-  return sum;
+  for (const { run, error } of failing) note(`${safe(run)} would fail: ${safe(error, true)}`);
+  if (runs.length === 0) {
+    print('nothing to compress');
+    return code;
+  }
+  print(table([{ title: 'run' }, { title: 'size', align: 'right' }], runs.map((run) => [run.run, formatBytes(run.originalBytes)])));
+  const removed = flags.deleteOriginal ? ' and their originals removed' : '';
+  print(`${plural(runs.length, 'run')}, ${formatBytes(originalBytes)}, would be compressed${removed}`);
+  print('nothing was written; add --execute to do it');
+  return code;
+}
+
+/** `compress:dataset/run` -> `dataset/run` */
+function runOf(id: string): string {
+  return id.slice(id.indexOf(':') + 1);
 }

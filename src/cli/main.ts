@@ -28,6 +28,8 @@ export function globalOptions(command: Command): GlobalOptions {
   return { directory: String(command.optsWithGlobals().directory ?? '.') };
 }
 
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
+
 /** Runs a command's action; turns what it throws into a message and an exit code. */
 export async function act(action: (signal: AbortSignal) => Promise<number | undefined>): Promise<void> {
   const abort = new AbortController();
@@ -36,28 +38,25 @@ export async function act(action: (signal: AbortSignal) => Promise<number | unde
     if (abort.signal.aborted) process.exit(EXIT.interrupted);
     abort.abort(new FirnError('interrupted', 'interrupted'));
   };
-  process.on('SIGINT', stop);
-  process.on('SIGTERM', stop);
+  for (const signal of SIGNALS) process.on(signal, stop);
   try {
     process.exitCode = (await action(abort.signal)) ?? EXIT.done;
   } catch (error) {
-    process.exitCode = report(error);
+    // Some of what is interrupted throws an error of its own.
+    process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error);
   } finally {
-    process.off('SIGINT', stop);
-    process.off('SIGTERM', stop);
+    for (const signal of SIGNALS) process.off(signal, stop);
   }
   if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
 }
 
-function report(error: unknown): number {
-  if (error instanceof FirnError) {
-    note(`firn: ${safe(error.format(), true)}`);
-    if (error.kind === 'interrupted') return EXIT.interrupted;
-    return error.kind === 'usage' ? EXIT.usage : EXIT.failed;
-  }
+/** Says what went wrong; the exit code that stands for it. */
+export function report(error: unknown): number {
   note(`firn: ${safe(messageOf(error), true)}`);
   if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
-  return EXIT.failed;
+  if (!(error instanceof FirnError)) return EXIT.failed;
+  if (error.kind === 'interrupted') return EXIT.interrupted;
+  return error.kind === 'usage' ? EXIT.usage : EXIT.failed;
 }
 
 /** For commander: a whole number of at least `least`. */

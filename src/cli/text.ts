@@ -20,15 +20,29 @@ export interface Column {
 /** Rows under their titles, as wide as needed; nothing is cut. */
 export function table(columns: readonly Column[], rows: readonly (readonly string[])[]): string {
   const cells = [columns.map((column) => column.title), ...rows.map((row) => row.map((cell) => safe(cell)))];
-  const widths = columns.map((_, i) => Math.max(...cells.map((row) => row[i].length)));
+  const widths = columns.map((_, i) => cells.reduce((most, row) => Math.max(most, widthOf(row[i])), 0));
   return cells
     .map((row) =>
       row
-        .map((cell, i) => (columns[i].align === 'right' ? cell.padStart(widths[i]) : cell.padEnd(widths[i])))
+        .map((cell, i) => {
+          const space = ' '.repeat(widths[i] - widthOf(cell));
+          return columns[i].align === 'right' ? space + cell : cell + space;
+        })
         .join('  ')
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** Places on a terminal: combining marks take none, East Asian wide characters and emoji two. */
+export function widthOf(text: string): number {
+  if (/^[\x20-\x7e]*$/.test(text)) return text.length;
+  let width = 0;
+  for (const char of text) {
+    if (/^\p{Mark}|\p{Cf}$/u.test(char)) continue;
+    width += /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}$/u.test(char) ? 2 : 1;
+  }
+  return width;
 }
 
 /** Decimal units, as `ls --si` and disk makers use. */

@@ -80,7 +80,7 @@ async function planStep(step: Step, context: DecideContext): Promise<PlannedStep
     if (decision.action === 'fresh') return { ...base, action: 'fresh', reasons: [] };
     return { ...base, action: decision.action === 'restore' ? 'restore' : 'run', reasons: decision.reasons };
   } catch (error) {
-    if (!(error instanceof FirnError)) throw error;
+    if (!(error instanceof FirnError) || error.kind === 'interrupted') throw error;
     return { ...base, action: 'blocked', reasons: [], error };
   }
 }

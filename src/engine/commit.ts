@@ -37,13 +37,13 @@ export async function commit(place: CommitPlace, moves: readonly Move[], record:
     }
   }
   const journal = journalOf(place, record.step);
-  await rewriteLog(port, journal, [{ moves, record } satisfies Journal]);
   try {
+    await rewriteLog(port, journal, [{ moves, record } satisfies Journal]);
     await finish(place, moves, record);
   } catch (error) {
     // Undone as long as no name has changed; later the journal stays, and the next build completes it.
     const staged = moves.every((move) => port.stat(join(root, move.from)) !== undefined);
-    if (staged && moves.length > 0) await port.unlink(journal);
+    if (staged && port.stat(journal) !== undefined) await port.unlink(journal);
     throw error;
   }
   await port.unlink(journal);

@@ -3,7 +3,7 @@
  * Every way a step can end well passes through `finishStep`. Knows no other step.
  */
 import { dirname, join } from 'node:path';
-import { FirnError } from '../errors.js';
+import { FirnError, messageOf } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { commit, isUnfinished } from './commit.js';
 import type { Decision } from './decide.js';
@@ -85,7 +85,16 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     await removeReplaced(step, run, context);
     return { status: restored ? 'restored' : 'ran', stats: result.stats };
   } finally {
-    if (!isUnfinished(context, step.id)) await stage.close();
+    if (!isUnfinished(context, step.id)) {
+      await stage.close().catch((error: unknown) => {
+        // Neither a failure nor the cause of one: the step is done, or its own error says why not.
+        context.emit({
+          type: 'warning',
+          step: step.id,
+          message: `temporary files are left: ${messageOf(error)}`,
+        });
+      });
+    }
   }
 }
 

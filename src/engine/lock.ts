@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
@@ -37,12 +37,13 @@ export async function acquireLock(
   path: string,
   options: { command: string; onWait: (holder: string) => void; signal?: AbortSignal },
 ): Promise<Lock> {
-  const prepared = await prepare(port, path, thisProcess(options.command));
-  const mine = join(path, basename(prepared.file));
+  const prepared = temporaryName(path, `lock-${process.pid}`);
+  const name = `${randomBytes(8).toString('hex')}.json`;
   let tookOver = false;
   let told = false;
   try {
-    while (!(await tryRename(port, prepared.folder, path))) {
+    await prepare(port, join(prepared, name), options.command);
+    while (!(await tryRename(port, prepared, path))) {
       options.signal?.throwIfAborted();
       const found = readLock(port, path);
       if (found === undefined) {
@@ -58,14 +59,14 @@ export async function acquireLock(
       }
     }
   } catch (error) {
-    await discard(port, prepared.folder);
+    await discard(port, prepared);
     throw error;
   }
   await discardAbandoned(port, path);
   return {
     tookOver,
     async release() {
-      await unlinkIfThere(port, mine);
+      await unlinkIfThere(port, join(path, name));
       // Somebody else's by now, when it is not empty.
       await port.removeDirectory(path).catch(() => undefined);
     },
@@ -97,19 +98,16 @@ export function describeHolder(holder: Holder | undefined): string {
     : `${holder.command} (pid ${holder.pid} on ${holder.host})`;
 }
 
-async function prepare(port: Port, path: string, holder: Holder): Promise<{ folder: string; file: string }> {
-  const folder = temporaryName(path, 'lock');
-  const file = join(folder, `${randomBytes(8).toString('hex')}.json`);
-  await port.makeDirectory(folder);
+async function prepare(port: Port, file: string, command: string): Promise<void> {
+  await port.makeDirectory(dirname(file));
   const handle = await port.create(file);
   try {
-    await handle.write(Buffer.from(JSON.stringify(holder)));
+    await handle.write(Buffer.from(JSON.stringify(thisProcess(command))));
     // After a power cut a lock without a name could be nobody's to take over.
     await handle.sync();
   } finally {
     await handle.close();
   }
-  return { folder, file };
 }
 
 /** False when the lock is held. An empty folder in its place is replaced. */
@@ -136,11 +134,20 @@ async function discard(port: Port, folder: string): Promise<void> {
   await port.removeDirectory(folder).catch(() => undefined);
 }
 
-/** Removes what processes left that were killed while they waited. */
+/** Removes what processes left that were killed before they had the lock, or just after they had made its folder. */
 async function discardAbandoned(port: Port, path: string): Promise<void> {
   for (const { name } of port.list(dirname(path))) {
+    if (!name.startsWith(PREPARED)) continue;
     const folder = join(dirname(path), name);
-    if (name.startsWith(PREPARED) && readLock(port, folder)?.gone) await discard(port, folder);
+    // Before the file is whole, the folder's name is all that tells of its maker.
+    const maker = {
+      host: hostname(),
+      boot: '',
+      pid: Number.parseInt(name.slice(PREPARED.length), 10),
+      started: '',
+      command: '',
+    };
+    if (isGone(readLock(port, folder)?.holder ?? maker)) await discard(port, folder);
   }
 }
 

@@ -45,6 +45,8 @@ export function readLog(port: Port, path: string): LogContent {
 /** Appends to a log; opened at the first line written. */
 export class LogWriter {
   private handle: WriteHandle | undefined;
+  /** Whether what stands before is known to be a whole line. */
+  private afterWhole = false;
   /** Lines are written one after the other, whoever calls. */
   private last: Promise<void> = Promise.resolve();
 
@@ -64,16 +66,19 @@ export class LogWriter {
     if (this.handle === undefined) {
       await this.port.makeDirectory(dirname(this.path));
       this.handle = await this.port.append(this.path);
-      // A line that a crash cut short must not swallow the next one.
-      await this.handle.write(Buffer.from('\n'));
     }
-    await this.handle.write(Buffer.from(encode(value)));
+    // A line that a crash or a full disk cut short must not swallow this one.
+    const lead = this.afterWhole ? '' : '\n';
+    this.afterWhole = false;
+    await this.handle.write(Buffer.from(lead + encode(value)));
+    this.afterWhole = true;
   }
 
   async close(): Promise<void> {
     await this.last;
     await this.handle?.close();
     this.handle = undefined;
+    this.afterWhole = false;
   }
 }
 

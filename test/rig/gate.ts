@@ -11,7 +11,7 @@ import { join } from 'node:path';
 export interface Visitor {
   name: string;
   pid: number;
-  /** Tells it to write `text` to all its outputs and to end with `exit`. */
+  /** Tells it to write `text` to all its outputs, and to end; or to end at once with another exit code. */
   go(text: string, exit?: number): void;
 }
 
@@ -73,16 +73,17 @@ export class Gate {
   }
 }
 
-/** Half of what it was told is written before it ends with a failure. Braces are doubled for pipeline.yaml. */
+/** Each output is begun at once, and is complete only when the command ends well. Braces are doubled for pipeline.yaml. */
 const COMMAND = `
 const net = require("net"), fs = require("fs");
 const [socket, name, ...outputs] = process.argv.slice(1);
+for (const path of outputs) fs.writeFileSync(path, "half");
 let answer = "";
 const door = net.connect(socket, () => door.write(JSON.stringify({name, pid: process.pid}) + "\\n"));
 door.on("data", (chunk) => (answer += chunk));
 door.on("end", () => {
   const {content, exit} = JSON.parse(answer);
-  for (const path of outputs) fs.writeFileSync(path, exit === 0 ? content : content.slice(0, content.length / 2));
+  if (exit === 0) for (const path of outputs) fs.writeFileSync(path, content);
   process.exit(exit);
 });
 `

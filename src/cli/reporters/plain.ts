@@ -1,7 +1,7 @@
 /** A build as lines, for logs and pipes: one line when a step starts, one when it ends. Messages to standard error. */
 import type { BuildSummary, Listener, StepOutcome } from '../../engine/events.js';
 import type { Json } from '../../engine/types.js';
-import { messageOf } from '../../errors.js';
+import { FirnError, messageOf } from '../../errors.js';
 import { whyText } from '../build.js';
 import { note, print } from '../main.js';
 import { formatBytes, formatCount, formatSeconds, plural, safe } from '../text.js';
@@ -42,7 +42,8 @@ function showFinish(outcome: StepOutcome, finished: number, steps: number): void
       note(`${head} ${outcome.status === 'ran' ? 'built' : 'restored'} ${id} in ${formatSeconds(outcome.seconds)}${statsText(outcome.stats)}`);
       break;
     case 'failed':
-      note(`${head} FAILED ${id}: ${safe(messageOf(outcome.error), true)}`);
+      if (outcome.error instanceof FirnError && outcome.error.kind === 'interrupted') note(`${head} interrupted ${id}`);
+      else note(`${head} FAILED ${id}: ${safe(messageOf(outcome.error), true)}`);
       break;
     case 'skipped':
       note(`${head} skipped ${id}: ${whyText(outcome, false)}`);

@@ -1,0 +1,155 @@
+/**
+ * The array of a reference, written range by range: rows of runs from their own arrays, retained rows from the array as
+ * it stands. Each run is proven on the way to be what its digest names. Knows no step, and not where ranges come from.
+ */
+import { join } from 'node:path';
+import { convertBytes } from '../arrays/convert-bytes.js';
+import { ArrayHasher } from '../arrays/digest.js';
+import { createNpy } from '../arrays/npy-writer.js';
+import { openArray } from '../arrays/open.js';
+import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../arrays/types.js';
+import { FirnError } from '../errors.js';
+import type { Port } from '../files/port.js';
+import { openRun } from '../runs/run-array.js';
+import { type Range, runName, startsOf } from './layout.js';
+
+export interface RowsRequest {
+  port: Port;
+  /** A name that is not taken. */
+  out: string;
+  ranges: readonly Range[];
+  /** Absolute. */
+  runsDir: string;
+  /** The array as it stands, and the first row there of each retained range, by run. */
+  standing: string;
+  keptAt: { [run: string]: number };
+  /** Of the runs; retained rows must agree. Undefined when all ranges are retained. */
+  dims: number | undefined;
+  signal: AbortSignal;
+  onRows: (done: number, total: number) => void;
+}
+
+/**
+ * Writes the array and syncs it; on any failure nothing is left at `out`.
+ * @throws FirnError `missing` or `conflict` when retained rows are lost, `input` when dimensions differ, `failed` when a
+ *   run changes meanwhile
+ */
+export async function writeRows(request: RowsRequest): Promise<{ dims: number; dtype: Dtype }> {
+  const { port, out, ranges } = request;
+  const standing = await openStanding(request);
+  try {
+    const dims = standing?.dims ?? request.dims;
+    if (dims === undefined) {
+      throw new FirnError('failed', 'would hold no run at all', {
+        path: request.standing,
+        advice: 'Look at the `runs` and `prune` of its target.',
+      });
+    }
+    const dtype = widestOf(ranges);
+    const rows = startsOf(ranges)[ranges.length];
+    const writer = await createNpy(port, out, { dtype, dims, rows });
+    try {
+      await copyRanges({ request, standing, writer, dims, dtype, rows });
+      await writer.finish();
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    return { dims, dtype };
+  } finally {
+    await standing?.close();
+  }
+}
+
+/** As numpy's vstack would choose. */
+function widestOf(ranges: readonly Range[]): Dtype {
+  let widest: Dtype = ranges.length === 0 ? 'f4' : 'f2';
+  for (const range of ranges) if (BYTES_OF[range.dtype] > BYTES_OF[widest]) widest = range.dtype;
+  return widest;
+}
+
+/** The array as it stands, when retained rows have to come from it. */
+async function openStanding({ port, ranges, standing }: RowsRequest): Promise<ArrayReader | undefined> {
+  const retained = ranges.filter((range) => range.retained).map(runName);
+  if (retained.length === 0) return undefined;
+  if (port.stat(standing) === undefined) {
+    throw new FirnError('missing', `held the only copy of ${retained.join(', ')}, and it is gone`, {
+      path: standing,
+      advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
+    });
+  }
+  return openArray(port, standing);
+}
+
+interface Copy {
+  request: RowsRequest;
+  standing: ArrayReader | undefined;
+  writer: ArrayWriter;
+  dims: number;
+  dtype: Dtype;
+  rows: number;
+}
+
+async function copyRanges(copy: Copy): Promise<void> {
+  const { request, standing } = copy;
+  let done = 0;
+  for (const range of request.ranges) {
+    const name = runName(range);
+    if (range.retained) {
+      const start = request.keptAt[name];
+      if (standing === undefined || start + range.count > standing.rows) {
+        throw lostRows(range, request.standing);
+      }
+      await copyRange(copy, range, standing, start, done);
+    } else {
+      const reader = await openRun(request.port, join(request.runsDir, name));
+      try {
+        await copyRange(copy, range, reader, 0, done);
+      } finally {
+        await reader.close();
+      }
+    }
+    done += range.count;
+  }
+}
+
+async function copyRange(
+  copy: Copy,
+  range: Range,
+  reader: ArrayReader,
+  start: number,
+  done: number,
+): Promise<void> {
+  const { signal, onRows } = copy.request;
+  if (reader.dims !== copy.dims) {
+    throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
+      path: reader.path,
+      advice:
+        'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
+    });
+  }
+  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims });
+  for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
+    hasher.update(convertBytes(block.bytes, reader.dtype, range.dtype));
+    await copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
+    onRows(done + block.start - start + block.rows, copy.rows);
+  }
+  if (hasher.digest() !== range.digest) {
+    if (range.retained) throw lostRows(range, reader.path);
+    throw new FirnError('failed', 'changed while it was read into the reference', {
+      path: reader.path,
+      advice: 'The reference is as it was. Build again when the run is complete.',
+    });
+  }
+}
+
+function lostRows(range: Range, path: string): FirnError {
+  return new FirnError(
+    'conflict',
+    `holds the only copy of ${runName(range)}, and its rows are not what they were`,
+    {
+      path,
+      advice: 'Put the file back from a release or backup, or give the run up by naming it under `prune`.',
+    },
+  );
+}

@@ -1,0 +1,163 @@
+/** `delete-original`: the original goes only when the copy is proven equal, and nothing downstream notices. */
+import { readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { idsWith, TestProject } from './rig/project.js';
+import { oracleTest, python } from './rig/python.js';
+
+const test = suite('compress and delete');
+
+const RUNS = 'consolidated_data/runs';
+const NPY = (run: string) => `${RUNS}/${run}/embeddings.npy`;
+const NPZ = (run: string) => `${RUNS}/${run}/embeddings.npz`;
+
+function pipeline(more: string, precision = 'lossless'): string {
+  return `targets:
+  compressed:
+    rule: compress
+    ${more}
+    with: {precision: "${precision}", delete-original: true}
+  reference:
+    rule: consolidate
+    runs: all
+    out: data/reference
+  index:
+    rule: index
+    from: [reference]
+`;
+}
+
+const LOAD = `
+import json, numpy as np, sys
+with np.load(sys.argv[1]) as data: print(json.dumps([str(data['embeddings'].dtype), data['embeddings'].ravel().tolist()]))
+`;
+
+oracleTest(test, ['numpy'], 'the copy is the run, and a build after the deletion runs nothing', async () => {
+  const project = new TestProject(pipeline('runs: all').replace('delete-original: true', 'delete-original: false'));
+  const values = await project.writeRun('A/r1', { seed: 3 });
+  await project.writeRun('A/r2', { seed: 4 });
+  assert.is((await project.build()).ran, 4);
+  const reference = project.digests('data/reference');
+  assert.ok(project.exists(NPY('A/r1')));
+
+  project.write('pipeline.yaml', pipeline('runs: all'));
+  const second = await project.build();
+  // The copies are there already: only the originals go.
+  assert.equal(idsWith(second, 'ran'), ['compressed:A/r1', 'compressed:A/r2']);
+  assert.not.ok(project.exists(NPY('A/r1')) || project.exists(NPY('A/r2')));
+  assert.equal(JSON.parse(python(LOAD, project.path(NPZ('A/r1')))), ['float32', [...values]]);
+
+  const third = await project.build();
+  assert.equal([third.ran, third.restored, third.failed], [0, 0, 0]);
+  assert.equal(project.digests('data/reference'), reference);
+});
+
+test('the same through `firn compress`', async () => {
+  const project = new TestProject('targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n');
+  await project.writeRun('A/r1');
+  await project.writeRun('B/r1');
+  await project.build();
+  const reference = project.digests('data/reference');
+  const { code, stdout } = await project.firn('compress', 'A/*', '--execute', '--delete-original');
+  assert.is(code, 0);
+  assert.match(stdout, /became .* smaller\)/);
+  assert.not.ok(project.exists(NPY('A/r1')));
+  assert.ok(project.exists(NPZ('A/r1')) && project.exists(NPY('B/r1')) && !project.exists(NPZ('B/r1')));
+  assert.is((await project.build()).ran, 0);
+  assert.equal(project.digests('data/reference'), reference);
+  assert.match((await project.firn('compress', 'A/*', '--execute', '--delete-original')).stdout, /nothing to compress/);
+});
+
+test('what embed made is not embedded again because its original is gone', async () => {
+  const project = new TestProject(`targets:
+  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 2}}
+${pipeline('runs: all').slice('targets:\n'.length)}`);
+  project.write('sequences/A/r1.fasta', '>one\nACGTACGTAA\n>two\nTTTTACGA\n');
+  project.write('sequences/A/r2.fasta', '>three\nACGACGACGT\n');
+  const first = await project.build();
+  assert.equal([first.ran, first.failed], [6, 0], JSON.stringify(first.steps));
+  assert.not.ok(project.exists(NPY('A/r1')));
+  const reference = project.digests('data/reference');
+  for (let i = 0; i < 2; i++) {
+    const next = await project.build();
+    assert.equal([next.ran, next.restored, next.failed], [0, 0, 0], JSON.stringify(next.steps));
+  }
+  project.write('sequences/A/r2.fasta', '>three\nACGACGACGA\n');
+  const changed = await project.build();
+  assert.equal(idsWith(changed, 'ran'), ['compressed:A/r2', 'embedded:A/r2', 'index:reference', 'reference']);
+  assert.not.ok(project.exists(NPY('A/r2')));
+  assert.is.not(project.digests('data/reference')['data/reference/consolidated_embeddings.npy'], reference['data/reference/consolidated_embeddings.npy']);
+  assert.is((await project.build()).ran, 0);
+});
+
+oracleTest(test, ['numpy'], 'rounded values are in the reference of the same build', async () => {
+  const project = new TestProject(pipeline('runs: {dataset: A}', 'float16'));
+  const values = await project.writeRun('A/r1', { seed: 5 });
+  await project.writeRun('B/r1', { seed: 6 });
+  const first = await project.build();
+  assert.equal([first.ran, first.failed], [3, 0], JSON.stringify(first.steps));
+  const [dtype, rounded] = JSON.parse(python(LOAD, project.path(NPZ('A/r1')))) as [string, number[]];
+  assert.is(dtype, 'float16');
+  assert.is.not(rounded[0], values[0]);
+  assert.equal([...project.reference().rowsOf('A/r1')], rounded);
+  const second = await project.build();
+  assert.equal([second.ran, second.restored, second.failed], [0, 0, 0], JSON.stringify(second.steps));
+});
+
+test('rounding the original away is refused where it would be made again', async () => {
+  const project = new TestProject('targets:\n  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 2}}\n');
+  project.write('sequences/A/r1.fasta', '>one\nACGTACGTAA\n');
+  await project.build();
+  await project.writeRun('B/own', { dims: 16 });
+  const refused = await project.firn('compress', '--precision', 'float16', '--execute', '--delete-original');
+  assert.is(refused.code, 2);
+  assert.match(refused.stderr, /embedded:A\/r1 makes .*A\/r1\/embeddings\.npy, and would make it again/);
+  assert.ok(project.exists(NPY('A/r1')) && project.exists(NPY('B/own')));
+  assert.is((await project.firn('compress', 'B/*', '--precision', 'float16', '--execute', '--delete-original')).code, 0);
+  assert.is((await project.firn('compress', 'A/*', '--execute', '--delete-original')).code, 0);
+  assert.not.ok(project.exists(NPY('A/r1')) || project.exists(NPY('B/own')));
+  assert.is((await project.build()).ran, 0);
+});
+
+/** What happens to the copy between its making and the removal of the original. */
+const TAMPERED: [name: string, tamper: (project: TestProject) => void][] = [
+  ['cut short', (project) => writeFileSync(project.path(NPZ('A/r1')), project.read(NPZ('A/r1')).subarray(0, 400))],
+  ['a flipped bit in the data', (project) => flip(project.path(NPZ('A/r1')), 150)],
+  ['empty', (project) => writeFileSync(project.path(NPZ('A/r1')), '')],
+  ['of another run', (project) => writeFileSync(project.path(NPZ('A/r1')), readFileSync(project.path(NPZ('A/r2'))))],
+  ['a link to somewhere else', (project) => {
+    renameSync(project.path(NPZ('A/r1')), project.path('elsewhere.npz'));
+    symlinkSync(project.path('elsewhere.npz'), project.path(NPZ('A/r1')));
+  }],
+];
+
+function flip(path: string, at: number): void {
+  const bytes = readFileSync(path);
+  bytes[at] ^= 4;
+  writeFileSync(path, bytes);
+}
+
+for (const [name, tamper] of TAMPERED) {
+  test(`a copy that is ${name} never costs the original`, async () => {
+    const project = new TestProject(pipeline('runs: all').replace('delete-original: true', 'delete-original: false'));
+    const values = await project.writeRun('A/r1', { seed: 7, rows: 100 });
+    await project.writeRun('A/r2', { seed: 8, rows: 100 });
+    await project.build();
+    project.remove('cache');
+    tamper(project);
+    project.write('pipeline.yaml', pipeline('runs: all'));
+    const { steps } = await project.build('--keep-going');
+    const step = steps.find(({ id }) => id === 'compressed:A/r1');
+    // Either the copy is made anew and proven, or the original stays and the step says why.
+    if (project.exists(NPY('A/r1'))) {
+      assert.is(step?.status, 'failed');
+      assert.match(step?.error ?? '', /A\/r1\/embeddings\.np[yz]/);
+    } else {
+      assert.is(step?.status, 'ran');
+      assert.equal(JSON.parse(python(LOAD, project.path(NPZ('A/r1')))), ['float32', [...values]]);
+    }
+    assert.equal([...project.reference().rowsOf('A/r1')], [...values]);
+  });
+}
+
+test.run();

@@ -1,0 +1,164 @@
+/** kill -9: the next build takes the lock over, completes what was decided, drops the rest, and ends in the same bytes. */
+import { mkdirSync, renameSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { readLog, rewriteLog } from '../src/engine/log-file.js';
+import type { StepRecord } from '../src/engine/types.js';
+import { disk } from '../src/files/disk.js';
+import { Gate } from './rig/gate.js';
+import { type BuildJson, idsWith, parse, stepOf, TestProject } from './rig/project.js';
+
+const test = suite('killed build');
+
+test('killed while a command runs: old outputs stay, the next build ends as if nothing had been', async () => {
+  const gate = await Gate.open();
+  try {
+    const project = new TestProject(`
+targets:
+  made: {rule: command, from: in.txt, run: ${gate.command('made')}, out: [out/a.txt, out/b.txt]}
+  behind: {rule: command, from: made, run: [cp, "{in[1]}", "{out}"], out: out/c.txt}
+`);
+    const kill = async (): Promise<void> => {
+      const { child, finished } = project.start('build');
+      const visitor = await gate.next();
+      child.kill('SIGKILL');
+      // The command is in a process group of its own and lives on.
+      process.kill(visitor.pid, 'SIGKILL');
+      assert.is((await finished).code, null);
+      assert.ok(project.exists('cache/lock'));
+      assert.is(project.leftovers().filter((path) => path.endsWith('a.txt')).length, 1);
+    };
+    const build = async (content: string): Promise<BuildJson> => {
+      const { finished } = project.start('build', '--json');
+      (await gate.next()).go(content);
+      return parse<BuildJson>(await finished);
+    };
+    project.write('in.txt', '1');
+    await kill();
+    assert.not.ok(project.exists('out/a.txt'));
+    assert.is((await build('first')).ran, 2);
+    assert.equal(project.leftovers(), []);
+    const first = project.digests('out');
+
+    project.write('in.txt', '2');
+    await kill();
+    for (const [path, digest] of Object.entries(first)) assert.is(project.sha256(path), digest);
+    // Gone back before the next build: no step runs, and still nothing is left lying about.
+    project.write('in.txt', '1');
+    assert.is((await project.build()).fresh, 2);
+    assert.equal(project.leftovers(), []);
+    assert.equal(project.digests('out'), first);
+    assert.not.ok(project.exists('cache/lock'));
+  } finally {
+    gate.close();
+  }
+});
+
+const PIPELINE = `
+targets:
+  reference:
+    rule: consolidate
+    runs: all
+    out: data/reference
+  index:
+    rule: index
+    from: [reference]
+`;
+const EMBEDDINGS = 'data/reference/consolidated_embeddings.npy';
+const METADATA = 'data/reference/consolidated_metadata.json';
+const STAGE = 'data/reference/.firn-0123456789ab-4194303';
+const JOURNAL = 'cache/journal/planted.jsonl';
+
+interface Crash {
+  project: TestProject;
+  /** What `data` is when all is done. */
+  after: { [path: string]: string };
+  record: StepRecord;
+}
+
+let first: Promise<Crash> | undefined;
+
+/** A project whose step `reference` has staged its outputs, beside the old ones, and lies there with a dead holder's lock. */
+async function stagedProject(): Promise<Crash> {
+  first ??= stage();
+  const { project, ...rest } = await first;
+  return { project: project.clone(), ...rest };
+}
+
+async function stage(): Promise<Crash> {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1', { seed: 1 });
+  await project.build();
+  const done = project.clone();
+  for (const one of [project, done]) await one.writeRun('A/r2', { seed: 2 });
+  await done.build();
+  const records = readLog(disk, done.path('cache/records.jsonl')).entries as unknown as StepRecord[];
+  const record = records.filter(({ step }) => step === 'reference').pop() as StepRecord;
+  for (const path of [EMBEDDINGS, METADATA])
+    project.write(path.replace('data/reference', STAGE), done.read(path));
+  const dead = {
+    host: (await import('node:os')).hostname(),
+    boot: 'earlier',
+    pid: 1,
+    started: '1',
+    command: 'firn build',
+  };
+  project.write('cache/lock/dead.json', JSON.stringify(dead));
+  return { project, after: done.digests('data'), record };
+}
+
+function plantJournal({ project, record }: Crash): Promise<void> {
+  const moves = [EMBEDDINGS, METADATA].map((to) => ({ from: to.replace('data/reference', STAGE), to }));
+  mkdirSync(project.path('cache/journal'), { recursive: true });
+  return rewriteLog(disk, project.path(JOURNAL), [{ moves, record }]);
+}
+
+for (const moved of [[], [EMBEDDINGS], [EMBEDDINGS, METADATA]]) {
+  test(`killed in the commit after ${moved.length} of 2 names: what was decided is completed and not done again`, async () => {
+    const crash = await stagedProject();
+    const { project, after } = crash;
+    await plantJournal(crash);
+    for (const path of moved)
+      renameSync(project.path(path.replace('data/reference', STAGE)), project.path(path));
+    const result = await project.build();
+    assert.equal(idsWith(result, 'fresh'), ['reference']);
+    assert.equal(idsWith(result, 'ran'), ['index:reference']);
+    assert.equal(project.digests('data'), after);
+    assert.equal(project.leftovers(), []);
+    assert.not.ok(project.exists(JOURNAL));
+    assert.is((await project.build()).fresh, 2);
+  });
+}
+
+test('a journal that was cut was never decided: the step is done again', async () => {
+  const crash = await stagedProject();
+  const { project, after } = crash;
+  await plantJournal(crash);
+  project.write(JOURNAL, project.read(JOURNAL).subarray(0, -20));
+  const result = await project.build();
+  assert.equal(idsWith(result, 'ran'), ['index:reference', 'reference']);
+  assert.is(stepOf(result, 'reference').reason.split(';')[0], 'run A/r2 is new');
+  assert.equal(project.digests('data'), after);
+  assert.equal(project.leftovers(), []);
+  assert.equal(project.exists(JOURNAL), false);
+});
+
+test('records and remembered digests that were cut or garbled cost time only', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1', { seed: 1 });
+  await project.writeRun('A/r2', { seed: 2 });
+  await project.build();
+  const before = project.digests('data');
+  for (const damage of [
+    (text: Buffer) => text.subarray(0, text.length / 2),
+    () => Buffer.from('\0garbage\n{}'),
+  ]) {
+    for (const log of ['cache/records.jsonl', 'cache/digests.jsonl'])
+      project.write(log, damage(project.read(log)));
+    assert.is((await project.build()).failed, 0);
+    assert.equal(project.digests('data'), before);
+    assert.is((await project.build()).fresh, 2);
+  }
+});
+
+test.run();

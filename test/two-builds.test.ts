@@ -1,0 +1,173 @@
+/** Two builds of one project: one works, one waits and says for whom. Nobody's lock is taken while he may live. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { acquireLock, type Holder, readLock } from '../src/engine/lock.js';
+import { disk } from '../src/files/disk.js';
+import { Gate } from './rig/gate.js';
+import { TestProject } from './rig/project.js';
+
+const test = suite('two builds');
+
+/** Resolves when the program has printed a line to stderr that matches. */
+function printed(child: ChildProcess, pattern: RegExp): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    child.stderr?.on('data', (chunk) => {
+      text += chunk;
+      if (pattern.test(text)) resolve(text);
+    });
+    child.on('close', () => reject(new Error(`it ended and had only printed:\n${text}`)));
+  });
+}
+
+test('the second waits, names the holder, and finds everything done', async () => {
+  const gate = await Gate.open();
+  try {
+    const project = new TestProject(`
+targets:
+  made: {rule: command, run: ${gate.command('made')}, out: out.txt}
+`);
+    const one = project.start('build', '--json');
+    const visitor = await gate.next();
+    const two = project.start('build');
+    const said = await printed(two.child, /waiting for .*\n/);
+    assert.match(
+      said,
+      new RegExp(`waiting for firn build \\(pid ${one.child.pid} on ${hostname()}\\) to finish`),
+    );
+    visitor.go('once');
+    assert.is((await one.finished).code, 0);
+    const second = await two.finished;
+    assert.is(second.code, 0);
+    assert.match(second.stdout, /nothing to do/);
+    assert.equal(gate.visits, ['made']);
+    assert.is(project.read('out.txt').toString(), 'once');
+    assert.equal(project.leftovers(), []);
+    assert.not.ok(project.exists('cache/lock'));
+  } finally {
+    gate.close();
+  }
+});
+
+test('a waiting build that is interrupted leaves nothing', async () => {
+  const project = new TestProject(
+    'targets:\n  made: {rule: command, run: [cp, pipeline.yaml, "{out}"], out: out.txt}\n',
+  );
+  const lock = await acquireLock(disk, project.path('cache/lock'), {
+    command: 'this test',
+    onWait: () => undefined,
+  });
+  const { child, finished } = project.start('build');
+  await printed(child, /waiting for this test/);
+  child.kill('SIGINT');
+  assert.is((await finished).code, 130);
+  assert.equal(project.leftovers(), []);
+  await lock.release();
+  assert.is((await project.build()).ran, 1);
+});
+
+const BOOT = readOr('/proc/sys/kernel/random/boot_id');
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8').trim();
+  } catch {
+    return '';
+  }
+}
+
+/** Field 22 of /proc/PID/stat. */
+function startedOf(pid: number): string {
+  const text = readOr(`/proc/${pid}/stat`);
+  return text.slice(text.lastIndexOf(')') + 2).split(' ')[19] ?? '';
+}
+
+function stateOf(pid: number): string {
+  const text = readOr(`/proc/${pid}/stat`);
+  return text.slice(text.lastIndexOf(')') + 2, text.lastIndexOf(')') + 3);
+}
+
+/** A lock as another process would have left it. */
+function plantLock(holder: Partial<Holder> & { pid: number }): string {
+  const path = new TestProject().path('cache/lock');
+  mkdirSync(path, { recursive: true });
+  const whole: Holder = {
+    host: hostname(),
+    boot: BOOT,
+    started: startedOf(holder.pid),
+    command: 'other',
+    ...holder,
+  };
+  writeFileSync(join(path, 'holder.json'), JSON.stringify(whole));
+  return path;
+}
+
+const isGone = (path: string) => readLock(disk, path)?.gone;
+
+test('a holder that lives is not gone, also when it is stopped, elsewhere or unreadable', async () => {
+  assert.is(isGone(plantLock({ pid: process.pid })), false);
+  assert.is(isGone(plantLock({ pid: 2 ** 22 - 1, host: 'another-host', boot: 'another' })), false);
+  const stopped = spawn('sleep', ['100']);
+  try {
+    stopped.kill('SIGSTOP');
+    assert.is(isGone(plantLock({ pid: stopped.pid as number })), false);
+  } finally {
+    stopped.kill('SIGKILL');
+  }
+  const cut = plantLock({ pid: 1 });
+  writeFileSync(join(cut, 'holder.json'), '{"host":');
+  assert.is(isGone(cut), false);
+});
+
+test('a holder is gone when its pid, its start or its boot is', async () => {
+  const ended = spawn('true');
+  await new Promise((resolve) => ended.on('close', resolve));
+  assert.is(isGone(plantLock({ pid: ended.pid as number })), true);
+  if (BOOT === '') return;
+  assert.is(isGone(plantLock({ pid: process.pid, started: '1' })), true, 'the pid is used again');
+  assert.is(isGone(plantLock({ pid: process.pid, boot: 'earlier' })), true, 'the machine was started again');
+});
+
+test('a killed holder that nobody waited for is gone', async () => {
+  if (BOOT === '') return;
+  // exec: what becomes of the shell waits for no child.
+  const parent = spawn('sh', ['-c', '(exit 0) & echo $!; exec sleep 100'], {
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  try {
+    const pid = await new Promise<number>((resolve) =>
+      parent.stdout.on('data', (chunk) => resolve(Number(chunk))),
+    );
+    while (stateOf(pid) !== 'Z') await new Promise(setImmediate);
+    assert.is(isGone(plantLock({ pid })), true);
+  } finally {
+    parent.kill('SIGKILL');
+  }
+});
+
+test('of many that find the holder dead, one at a time gets the lock, and all do', async () => {
+  const path = plantLock({ pid: process.pid, started: '1', boot: 'earlier' });
+  let inside = 0;
+  let served = 0;
+  let takers = 0;
+  const enter = async (): Promise<void> => {
+    const lock = await acquireLock(disk, path, { command: 'test', onWait: () => undefined });
+    inside += 1;
+    takers += Number(lock.tookOver);
+    assert.is(inside, 1);
+    for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+    inside -= 1;
+    served += 1;
+    await lock.release();
+  };
+  await Promise.all(Array.from({ length: 6 }, enter));
+  assert.is(served, 6);
+  assert.ok(takers >= 1);
+  assert.equal(readdirSync(join(path, '..')), []);
+});
+
+test.run();
