@@ -1,8 +1,11 @@
 /** Sequences -> runs: each FASTA or FASTQ file becomes one run's embeddings.npy with the names of its rows beside it. */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { createNpy } from '../src/arrays/npy-writer.js';
-import type { Json, Output, Rule, RuleTarget, RunContext, StepDraft } from '../src/engine/types.js';
+import type { Json, Output, Rule, RuleTarget, RunContext, Step, StepDraft } from '../src/engine/types.js';
+import { FirnError } from '../src/errors.js';
 import { LineWriter } from '../src/files/line-writer.js';
+import { isPattern } from '../src/pipeline/pattern.js';
+import { NPZ_FILE } from '../src/runs/discover.js';
 import { readRunFacts, RUN_FACTS_FILE, SEQUENCE_NAMES_FILE, SKIPPED_FILE } from '../src/runs/run-facts.js';
 import { createEmbedder, type Embedder } from '../src/sequences/embedder.js';
 import { readSequences } from '../src/sequences/read.js';
@@ -10,6 +13,12 @@ import { readSequences } from '../src/sequences/read.js';
 const EXTENSIONS = /\.(fasta|fastq|fa|fq|fna|fas|fsa)(\.gz)?$/i;
 /** Embedded sequences gathered before they are written. */
 const BLOCK_ROWS = 2048;
+
+interface Params {
+  embedder: string;
+  k: number;
+  'reverse-complement': boolean;
+}
 
 const rule: Rule = {
   name: 'embed',
@@ -33,17 +42,18 @@ const rule: Rule = {
 
   expand(target, view) {
     const drafts = new Map<string, StepDraft>();
-    for (const pattern of target.from) {
+    for (const [i, pattern] of target.from.entries()) {
+      const field = `from.${i}`;
       const matches = view.files(pattern);
-      if (matches.length === 0 && !/[*?[{]/.test(pattern)) {
-        throw target.error(`there is no file ${pattern}`, 'Paths are relative to the folder of pipeline.yaml.', 'from');
+      if (matches.length === 0 && !isPattern(pattern)) {
+        throw target.error(`there is no file ${pattern}`, 'Paths are relative to the folder of pipeline.yaml.', field);
       }
       for (const match of matches) {
-        const { dataset, run } = runOf(target, match.path, match.wildcards);
+        const { dataset, run } = runOf(target, match.path, match.wildcards, field);
         const draft = draftFor(target, match.path, view.runsDir, dataset, run);
         const other = drafts.get(draft.id);
         if (other !== undefined && other.inputs[0].path !== match.path) {
-          throw target.error(`${other.inputs[0].path} and ${match.path} would both be the run ${dataset}/${run}`, 'Rename one of them.', 'from');
+          throw target.error(`${other.inputs[0].path} and ${match.path} would both be the run ${dataset}/${run}`, 'Rename one of them.', field);
         }
         drafts.set(draft.id, draft);
       }
@@ -59,7 +69,9 @@ const rule: Rule = {
   async run(step, context) {
     const [array, names, skippedFile, factsFile] = step.outputs.map((output) => context.stage(output));
     const source = step.inputs[0].path;
-    const embedder = embedderOf(step.params as { [name: string]: Json });
+    expectOwnRun(step, context);
+    const { embedder: name, k, 'reverse-complement': both } = step.params as unknown as Params;
+    const embedder = createEmbedder(name, { k, 'reverse-complement': both });
     const counts = await embedFile(context.resolve(source), embedder, { array, names, skipped: skippedFile }, context);
     const facts = { firn: 1, ...(step.params as { [name: string]: Json }), dims: embedder.dims, source, ...counts };
     const writer = await LineWriter.create(context.port, factsFile);
@@ -74,7 +86,12 @@ const rule: Rule = {
 
 export default rule;
 
-function runOf(target: RuleTarget, path: string, wildcards: { [name: string]: string }): { dataset: string; run: string } {
+function runOf(
+  target: RuleTarget,
+  path: string,
+  wildcards: { [name: string]: string },
+  field: string,
+): { dataset: string; run: string } {
   const parts = path.split('/');
   const dataset = wildcards.dataset ?? parts[parts.length - 2];
   const run = wildcards.run ?? parts[parts.length - 1].replace(EXTENSIONS, '');
@@ -82,8 +99,11 @@ function runOf(target: RuleTarget, path: string, wildcards: { [name: string]: st
     throw target.error(
       `${path} names no dataset`,
       'Put the file into a folder named for its dataset (sequences/<dataset>/<run>.fasta), or write the pattern with {dataset} and {run}.',
-      'from',
+      field,
     );
+  }
+  if ([dataset, run].some((name) => name === '' || name.startsWith('.'))) {
+    throw target.error(`${path} would be the run ${dataset}/${run}, and names of runs do not begin with a dot`, 'Rename the file.', field);
   }
   return { dataset, run };
 }
@@ -103,11 +123,15 @@ function draftFor(target: RuleTarget, source: string, runsDir: string, dataset: 
   };
 }
 
-/** The embedder that a step's parameters, or the facts beside a run, describe. */
-export function embedderOf(params: { [name: string]: Json }): Embedder {
-  return createEmbedder(String(params.embedder), {
-    k: Number(params.k ?? 4),
-    'reverse-complement': params['reverse-complement'] === true,
+/** A run of somebody else's that is compressed only: beside it a second one must not appear. */
+function expectOwnRun(step: Step, context: RunContext): void {
+  const [array, , , facts] = step.outputs.map((output) => context.resolve(output.path));
+  const copy = join(dirname(array), NPZ_FILE);
+  if (context.port.stat(copy) === undefined || context.port.stat(array) !== undefined) return;
+  if (readRunFacts(context.port, facts)?.firn === 1) return;
+  throw new FirnError('conflict', `is a run already, and not one that firn made; ${step.id} would make another in its place`, {
+    path: dirname(step.outputs[0].path),
+    advice: 'Move it away, or give the sequences another name.',
   });
 }
 

@@ -1,6 +1,7 @@
 /**
  * Taking over a reference that another program wrote: its rows stay as they are, and metadata that firn can build on is
- * written beside them. The metadata as it was is kept under another name.
+ * written beside them. The metadata and the index as they were are kept under other names: nothing says of which rows that
+ * index is, and the next build makes one that does.
  */
 import { dirname, join } from 'node:path';
 import { ArrayHasher } from './arrays/digest.js';
@@ -8,6 +9,7 @@ import { openArray } from './arrays/open.js';
 import type { ArrayReader } from './arrays/types.js';
 import { fileDigest } from './engine/store.js';
 import { FirnError } from './errors.js';
+import { readTrailer } from './faiss/trailer.js';
 import type { Port } from './files/port.js';
 import { temporaryName } from './files/temporary.js';
 import { EMBEDDINGS_FILE, findReference } from './reference/files.js';
@@ -15,6 +17,7 @@ import { type Range, runName } from './reference/layout.js';
 import { readMetadata, writeMetadata } from './reference/metadata.js';
 import { type RowSource, readRowSources } from './reference/row-sources.js';
 import { runFile } from './runs/run-array.js';
+import { isRunName } from './runs/run-name.js';
 
 export interface Adopted {
   ranges: Range[];
@@ -23,6 +26,8 @@ export interface Adopted {
   repeated: string[];
   /** Where the metadata as it was is kept. */
   kept: string;
+  /** Where the index of the other program is kept; undefined when there was none, or firn made it. */
+  keptIndex: string | undefined;
 }
 
 export interface AdoptRequest {
@@ -54,17 +59,27 @@ export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
     );
   }
   const sources = await readRowSources(port, files.metadata);
+  const index = await foreignIndex(port, files.index);
+  const kept = keptName(files.metadata);
+  const keptIndex = index === undefined ? undefined : keptName(index);
+  await expectFree(port, files.metadata, kept, signal);
+  if (keptIndex !== undefined && port.stat(keptIndex) !== undefined) throw inTheWay(keptIndex);
   const embeddings = await openArray(port, files.embeddings);
   try {
     checkSources(sources, embeddings, files.metadata);
     const ranges = await rangesOf(request, sources, embeddings);
-    const kept = await replaceMetadata(port, files.metadata, signal, {
+    const facts = {
       ranges,
       dims: embeddings.dims,
       dtype: embeddings.dtype,
       embeddings: await fileDigest(port, files.embeddings, { signal }),
-    });
-    return { ranges, rows: embeddings.rows, repeated: repeatedNames(ranges), kept };
+    };
+    const temporary = temporaryName(files.metadata);
+    await writeMetadata(port, temporary, facts, { sequences: true, signal });
+    const moves: Move[] = [{ from: temporary, to: files.metadata }];
+    if (index !== undefined && keptIndex !== undefined) moves.unshift({ from: index, to: keptIndex });
+    await exchange(port, { metadata: files.metadata, kept, temporary, moves });
+    return { ranges, rows: embeddings.rows, repeated: repeatedNames(ranges), kept, keptIndex };
   } finally {
     await embeddings.close();
   }
@@ -74,6 +89,13 @@ function checkSources(sources: readonly RowSource[], embeddings: ArrayReader, pa
   const rows = sources.reduce((sum, source) => sum + source.count, 0);
   if (rows !== embeddings.rows) {
     throw new FirnError('conflict', `lists ${rows} rows, but the array has ${embeddings.rows}`, { path });
+  }
+  const odd = sources.map(runName).find((name) => !isRunName(name));
+  if (odd !== undefined) {
+    throw new FirnError('input', `names the run ${JSON.stringify(odd)}, and firn has no place for it`, {
+      path,
+      advice: 'Runs are named dataset/run, as their folders are, and do not begin with a dot.',
+    });
   }
   const split = sources.find((source) => source.seqIdx !== 0);
   if (split !== undefined) {
@@ -108,32 +130,75 @@ function repeatedNames(ranges: readonly Range[]): string[] {
   return [...new Set(names.filter((name, i) => names.indexOf(name) !== i))];
 }
 
-async function replaceMetadata(
+/** The index, when nothing shows it to be firn's: a build would refuse to write over it. */
+async function foreignIndex(port: Port, path: string | undefined): Promise<string | undefined> {
+  if (path === undefined) return undefined;
+  return (await readTrailer(port, path))?.firn === 1 ? undefined : path;
+}
+
+/** `consolidated_index.faiss` -> `consolidated_index.before-adopt.faiss` */
+function keptName(path: string): string {
+  return path.replace(/(\.[^./]+)$/, '.before-adopt$1');
+}
+
+/** A copy of the same metadata is what an adoption that was killed leaves; anything else is not overwritten. */
+async function expectFree(port: Port, metadata: string, kept: string, signal: AbortSignal): Promise<void> {
+  if (port.stat(kept) === undefined) return;
+  const digest = (path: string) => fileDigest(port, path, { signal });
+  if ((await digest(kept)) !== (await digest(metadata))) throw inTheWay(kept);
+}
+
+function inTheWay(path: string): FirnError {
+  return new FirnError('conflict', 'is in the way: the file as it is now is to be kept under this name', {
+    path,
+    advice: 'Move it away.',
+  });
+}
+
+interface Move {
+  from: string;
+  to: string;
+}
+
+/**
+ * Keeps a copy of the metadata and gives the files their names, the new metadata last: until then the reference is the
+ * other program's, and adopting it again completes what was begun. What fails is undone.
+ */
+async function exchange(
   port: Port,
-  path: string,
-  signal: AbortSignal,
-  facts: Parameters<typeof writeMetadata>[2],
-): Promise<string> {
-  const kept = path.replace(/\.json$/, '.before-adopt.json');
-  if (port.stat(kept) !== undefined) {
-    throw new FirnError(
-      'conflict',
-      'is in the way: the metadata as it is now is to be kept under this name',
-      {
-        path: kept,
-        advice: 'Move it away.',
-      },
-    );
-  }
-  const temporary = temporaryName(path);
-  await writeMetadata(port, temporary, facts, { sequences: true, signal });
+  { metadata, kept, temporary, moves }: { metadata: string; kept: string; temporary: string; moves: Move[] },
+): Promise<void> {
+  const done: Move[] = [];
   try {
-    await port.copy(path, kept);
-    await port.rename(temporary, path);
+    if (port.stat(kept) === undefined) await copyDurably(port, metadata, kept);
+    for (const move of moves) {
+      await port.rename(move.from, move.to);
+      done.push(move);
+    }
+    await port.syncDirectory(dirname(metadata));
+  } catch (error) {
+    if (done.length < moves.length) {
+      for (const move of done) await port.rename(move.to, move.from).catch(() => undefined);
+      await port.unlink(temporary).catch(() => undefined);
+    }
+    throw error;
+  }
+}
+
+/** Under its name only when all of it is there and on disk. */
+async function copyDurably(port: Port, from: string, to: string): Promise<void> {
+  const temporary = temporaryName(to);
+  try {
+    await port.copy(from, temporary);
+    const handle = await port.append(temporary);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    await port.rename(temporary, to);
   } catch (error) {
     await port.unlink(temporary).catch(() => undefined);
     throw error;
   }
-  await port.syncDirectory(dirname(path));
-  return kept;
 }

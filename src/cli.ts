@@ -9,6 +9,7 @@ import { defineCompress } from './cli/compress.js';
 import { defineGraph } from './cli/graph.js';
 import { defineInit } from './cli/init.js';
 import { EXIT, report } from './cli/main.js';
+import { safe } from './cli/text.js';
 import { defineSearch } from './cli/search.js';
 import { defineStatus } from './cli/status.js';
 import { defineUnlock } from './cli/unlock.js';
@@ -20,10 +21,11 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 const program = new Command('firn')
   .description('make for embedding collections: builds what follows from runs of embeddings, and only what is stale')
   .version(version)
-  .option('-C, --directory <dir>', 'the folder of pipeline.yaml', '.')
+  // `firn versions register --version v1.0` means another version than this program's.
+  .enablePositionalOptions()
   .showSuggestionAfterError()
+  .configureOutput({ outputError: (text, write) => write(`firn: ${safe(text.replace(/^error: /, ''), true)}`) })
   .exitOverride()
-  .configureHelp({ showGlobalOptions: true })
   .addHelpText(
     'after',
     `
@@ -49,6 +51,13 @@ for (const define of [
 ]) {
   define(program);
 }
+
+/** Before the command or behind it, whichever comes to mind. */
+function takeDirectory(command: Command): void {
+  command.option('-C, --directory <dir>', 'the folder of pipeline.yaml (default: where you are)');
+  for (const inner of command.commands) takeDirectory(inner);
+}
+takeDirectory(program);
 
 // A reader that closes the pipe early (head) is no error.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {

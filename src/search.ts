@@ -8,24 +8,27 @@ import { readRow } from './arrays/open.js';
 import { FirnError } from './errors.js';
 import type { ReadPort } from './files/port.js';
 import { readNames } from './runs/sequence-names.js';
+import { suggest } from './pipeline/nearest.js';
 import { type OpenReference, openReference, type RowOrigin } from './reference/open.js';
-import { searchReference } from './reference/search.js';
+import { type NeighbourAnswer, openReferenceIndex, searchReference } from './reference/search.js';
 import { runFile } from './runs/run-array.js';
 import { readRunFacts, RUN_FACTS_FILE } from './runs/run-facts.js';
-import { createEmbedder } from './sequences/embedder.js';
+import { createEmbedder, type Embedder } from './sequences/embedder.js';
 
 export type Query =
   | { run: string; seqIdx: number }
   /** Nucleotides; `name` is for people. */
   | { sequence: string; name?: string };
 
-export interface SearchRequest {
+export interface SearchPlace {
   port: ReadPort;
   /** The directory of the reference, absolute. */
   reference: string;
   /** The folder of runs, absolute. */
   runsDir: string;
-  query: Query;
+}
+
+export interface SearchOptions {
   topK: number;
   excludeSameRun?: boolean;
   nprobe?: number;
@@ -48,54 +51,92 @@ export interface SearchAnswer {
   note?: string;
 }
 
-export async function search(request: SearchRequest): Promise<SearchAnswer> {
-  const { port, query, topK, signal } = request;
-  const reference = await openReference(port, request.reference);
+/** A reference that is asked once or many times. */
+export interface Searcher {
+  search(query: Query): Promise<SearchAnswer>;
+  close(): Promise<void>;
+}
+
+/** Throws FirnError when there is no reference or it cannot be read. */
+export async function openSearch(place: SearchPlace, options: SearchOptions): Promise<Searcher> {
+  const reference = await openReference(place.port, place.reference);
   try {
-    const vector = 'run' in query ? await vectorOfRow(request, reference, query) : vectorOfSequence(request, reference, query.sequence);
-    const { dims } = reference.embeddings;
-    if (vector.length !== dims) {
-      throw new FirnError('usage', `the query has ${vector.length} dimensions, the reference ${dims}`, {
-        path: request.reference,
-        advice: 'Search a reference of the same model version.',
+    const index = await openReferenceIndex(place.port, reference);
+    let embedder: Embedder | undefined;
+    return {
+      async search(query) {
+        if ('run' in query) return answer(await vectorOfRow(place, reference, query), query);
+        embedder ??= embedderOf(place, reference);
+        const vector = embedder.embed(query.sequence);
+        if (vector !== undefined) return answer(vector, query);
+        const who = query.name === undefined ? 'the sequence' : `the sequence ${query.name}`;
+        throw new FirnError('usage', `${who} is too short to embed: it needs ${embedder.needs}`);
+      },
+      async close() {
+        await index.close();
+        await reference.close();
+      },
+    };
+
+    async function answer(vector: Float32Array, query: Query): Promise<SearchAnswer> {
+      const { dims } = reference.embeddings;
+      if (vector.length !== dims) {
+        throw new FirnError('usage', `the query has ${vector.length} dimensions, the reference ${dims}`, {
+          path: place.reference,
+          advice: 'Search a reference of the same model version.',
+        });
+      }
+      const { topK, excludeSameRun, nprobe, signal } = options;
+      const found = await searchReference(reference, index, {
+        query: vector,
+        k: topK,
+        exclude: excludeSameRun && 'run' in query ? reference.rowsOf(query.run) : [],
+        ...(nprobe === undefined ? {} : { nprobe }),
+        ...(signal === undefined ? {} : { signal }),
       });
+      return withNames(place, reference, query, found);
     }
-    const exclude = request.excludeSameRun && 'run' in query ? reference.rowsOf(query.run) : [];
-    const answer = await searchReference(port, reference, {
-      query: vector,
-      k: topK,
-      exclude,
-      ...(request.nprobe === undefined ? {} : { nprobe: request.nprobe }),
-      ...(signal === undefined ? {} : { signal }),
-    });
-    const origins = answer.neighbours.map(({ id }) => reference.originOf(id));
-    const asked = 'run' in query ? [{ run: query.run, seqIdx: query.seqIdx }] : [];
-    const names = await readNames(port, request.runsDir, [
-      ...asked,
-      ...origins.map((origin) => ({ run: `${origin.dataset}/${origin.run_id}`, seqIdx: origin.seq_idx })),
-    ]);
-    const results = answer.neighbours.map((neighbour, i): Hit => ({
+  } catch (error) {
+    await reference.close();
+    throw error;
+  }
+}
+
+async function withNames(
+  { port, runsDir }: SearchPlace,
+  reference: OpenReference,
+  query: Query,
+  { neighbours, metric, method, note }: NeighbourAnswer,
+): Promise<SearchAnswer> {
+  const origins = neighbours.map(({ id }) => reference.originOf(id));
+  const asked = 'run' in query ? [query] : [];
+  const names = await readNames(port, runsDir, [
+    ...asked,
+    ...origins.map((origin) => ({ run: `${origin.dataset}/${origin.run_id}`, seqIdx: origin.seq_idx })),
+  ]);
+  const results = neighbours.map(
+    (neighbour, i): Hit => ({
       rank: i + 1,
       distance: neighbour.distance,
       ...origins[i],
       name: names[asked.length + i],
-    }));
-    const { metric, method, note } = answer;
-    return {
-      query: 'run' in query ? { run: query.run, seq_idx: query.seqIdx, name: names[0] } : { run: null, seq_idx: null, name: query.name ?? null },
-      results,
-      metric,
-      method,
-      ...(note === undefined ? {} : { note }),
-    };
-  } finally {
-    await reference.close();
-  }
+    }),
+  );
+  return {
+    query:
+      'run' in query
+        ? { run: query.run, seq_idx: query.seqIdx, name: names[0] }
+        : { run: null, seq_idx: null, name: query.name ?? null },
+    results,
+    metric,
+    method,
+    ...(note === undefined ? {} : { note }),
+  };
 }
 
 /** From the reference itself where it has the run: one read there, while a compressed run has to be unpacked. */
 async function vectorOfRow(
-  { port, runsDir }: SearchRequest,
+  { port, runsDir }: SearchPlace,
   reference: OpenReference,
   { run, seqIdx }: { run: string; seqIdx: number },
 ): Promise<Float32Array> {
@@ -107,30 +148,27 @@ async function vectorOfRow(
   }
   if (pieces.length > 0) {
     const rows = pieces.reduce((sum, { from, to }) => sum + to - from, 0);
-    throw new FirnError('usage', `run ${run} has rows 0 to ${rows - 1}, asked for row ${seqIdx}`);
+    const has = rows === 0 ? 'has no rows' : `has rows 0 to ${rows - 1}`;
+    throw new FirnError('usage', `run ${run} ${has}, asked for row ${seqIdx}`);
   }
-  const path = runFile(port, join(runsDir, run));
+  const parts = run.split('/');
+  const isName = parts.length === 2 && parts.every((part) => part !== '' && !part.startsWith('.'));
+  const path = isName ? runFile(port, join(runsDir, run)) : undefined;
   if (path === undefined) {
-    throw new FirnError('missing', `there is no run ${run}, neither in the reference nor in ${runsDir}`, {
-      advice: 'Write it as dataset/run.',
-    });
+    const advice = isName ? suggest(run, reference.runs().slice(0, 20)) : 'Write it as dataset/run.';
+    throw new FirnError('usage', `there is no run ${run}, neither in the reference nor in ${runsDir}`, { advice });
   }
   const { bytes, dtype } = await readRow(port, path, seqIdx);
   return toFloat32(bytes, dtype);
 }
 
-/** The sequence embedded as the first run with known facts was; other models have to be run by their own program. */
-function vectorOfSequence({ port, runsDir }: SearchRequest, reference: OpenReference, sequence: string): Float32Array {
-  for (const range of reference.facts?.ranges ?? []) {
-    const facts = readRunFacts(port, join(runsDir, range.dataset, range.run_id, RUN_FACTS_FILE));
+/** As the first run with known facts was embedded; other models have to be run by their own program. */
+function embedderOf({ port, runsDir }: SearchPlace, reference: OpenReference): Embedder {
+  for (const run of reference.runs()) {
+    const facts = readRunFacts(port, join(runsDir, run, RUN_FACTS_FILE));
     if (typeof facts?.embedder !== 'string') continue;
-    const embedder = createEmbedder(facts.embedder, {
-      k: Number(facts.k ?? 4),
-      'reverse-complement': facts['reverse-complement'] === true,
-    });
-    const vector = embedder.embed(sequence);
-    if (vector === undefined) throw new FirnError('usage', `the sequence is too short to embed: it needs ${embedder.needs}`);
-    return vector;
+    const { embedder, k, 'reverse-complement': both } = facts;
+    return createEmbedder(embedder, { ...(typeof k === 'number' ? { k } : {}), 'reverse-complement': both === true });
   }
   throw new FirnError('usage', 'no run of this reference says how it was embedded', {
     path: reference.files.directory,

@@ -1,7 +1,10 @@
 /** Taking over a reference that the older Python system wrote, with its habit of counting compressed runs twice. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { TestProject } from './rig/project.js';
+import { adoptReference } from '../src/adopt.js';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { parse, stepOf, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 
 const test = suite('adopt');
@@ -135,5 +138,145 @@ oracleTest(test, ['numpy'], 'a reference of firn is not adopted again', async ()
   assert.is(again.code, 2);
   assert.match(again.stderr, /is a reference of firn already/);
 });
+
+const WITH_INDEX = `${PIPELINE}
+  index:
+    rule: index
+    from: [reference]
+`;
+
+/** The index that the older system wrote beside its reference. */
+const OLD_INDEX = `
+import sys, faiss, numpy as np
+d = sys.argv[1] + '/data/reference/consolidated_'
+x = np.load(d + 'embeddings.npy').astype('f4'); index = faiss.IndexFlatL2(x.shape[1]); index.add(x); faiss.write_index(index, d + 'index.faiss')
+`;
+
+async function oldIndexedProject(): Promise<TestProject> {
+  const project = await oldProject();
+  project.write('pipeline.yaml', WITH_INDEX);
+  python(OLD_INDEX, project.root);
+  return project;
+}
+
+const METADATA = 'data/reference/consolidated_metadata.json';
+const INDEX = 'data/reference/consolidated_index.faiss';
+const KEPT_INDEX = 'data/reference/consolidated_index.before-adopt.faiss';
+const KEPT = 'data/reference/consolidated_metadata.before-adopt.json';
+
+oracleTest(
+  test,
+  ['numpy', 'faiss'],
+  'the index of the older system is kept aside, and the next build makes its own',
+  async () => {
+    const project = await oldIndexedProject();
+    const before = project.sha256(INDEX);
+    const adopted = await project.firn('adopt');
+    assert.is(adopted.code, 0, adopted.stderr);
+    assert.match(adopted.stdout, /the index as it was: .*consolidated_index\.before-adopt\.faiss/);
+    assert.is(project.sha256(KEPT_INDEX), before);
+    assert.not(project.exists(INDEX));
+    const found = parse<{ results: unknown[] }>(
+      await project.firn('search', '--run', 'A/r1', '--seq-idx', '0', '--json', '--top-k', '3'),
+    );
+    assert.is(found.results.length, 3);
+
+    const built = await project.build();
+    assert.is(built.failed, 0, JSON.stringify(built));
+    assert.is(stepOf(built, 'index:reference').status, 'ran');
+    const rows = 'import sys, faiss\nprint(faiss.read_index(sys.argv[1]).ntotal)';
+    assert.is(python(rows, project.path(INDEX)).trim(), '18');
+    assert.is(project.sha256(KEPT_INDEX), before);
+    assert.is((await project.build()).ran, 0);
+    assert.equal(project.leftovers(), []);
+  },
+);
+
+oracleTest(test, ['numpy', 'faiss'], 'what is in the way is named, and nothing is changed', async () => {
+  for (const taken of [KEPT, KEPT_INDEX]) {
+    const project = await oldIndexedProject();
+    project.write(taken, 'of somebody');
+    const before = project.digests('data');
+    const refused = await project.firn('adopt');
+    assert.is(refused.code, 1);
+    assert.match(refused.stderr, /before-adopt\.(json|faiss): is in the way: .*\n {2}Move it away\.\n$/);
+    assert.equal(project.digests('data'), before);
+  }
+});
+
+oracleTest(test, ['numpy'], 'a name that is no run of the project is refused', async () => {
+  const project = await oldProject();
+  project.write(METADATA, project.read(METADATA).toString().replaceAll('"dataset": "B"', '"dataset": ".."'));
+  const refused = await project.firn('adopt');
+  assert.is(refused.code, 1);
+  assert.match(
+    refused.stderr,
+    /names the run "\.\.\/r1", and firn has no place for it\n {2}Runs are named dataset\/run/,
+  );
+});
+
+/** The disk until its `at`-th change; that one and, when the process is dead by then, all later ones fail. */
+function brokenPort(at: number, how: 'fails' | 'dies'): { port: Port; changes(): number } {
+  let changes = 0;
+  const strike = (): void => {
+    changes += 1;
+    if (changes === at || (how === 'dies' && changes > at)) throw new Error('no more');
+  };
+  const changing = ['create', 'append', 'rename', 'unlink', 'syncDirectory', 'copy'] as const;
+  const port = { ...disk } as Port;
+  for (const name of changing) {
+    Object.assign(port, {
+      [name]: async (...args: unknown[]) => {
+        strike();
+        return (disk[name] as (...args: unknown[]) => unknown)(...args);
+      },
+    });
+  }
+  return { port, changes: () => changes };
+}
+
+oracleTest(
+  test,
+  ['numpy', 'faiss'],
+  'an adoption that fails or dies anywhere leaves the old state or the new, and again completes it',
+  async () => {
+    const original = await oldIndexedProject();
+    const adopt = (project: TestProject, port: Port) =>
+      adoptReference({
+        port,
+        directory: project.path('data/reference'),
+        runsDir: project.path('consolidated_data/runs'),
+        signal: new AbortController().signal,
+        onProgress: () => undefined,
+      });
+    const whole = original.clone();
+    const counted = brokenPort(0, 'fails');
+    await adopt(whole, counted.port);
+    const goal = whole.digests('data');
+    assert.ok(counted.changes() >= 6);
+    const old = original.digests('data');
+    for (const how of ['fails', 'dies'] as const) {
+      for (let at = 1; at <= counted.changes(); at++) {
+        const project = original.clone();
+        await adopt(project, brokenPort(at, how).port).then(
+          () => assert.unreachable(`change ${at} did not stop it`),
+          () => undefined,
+        );
+        const now = project.digests('data');
+        const changed = now[METADATA] !== old[METADATA];
+        if (changed) assert.equal(now, goal, `${how} at ${at}`);
+        if (how === 'fails' && !changed) {
+          const { [KEPT]: kept, ...rest } = now;
+          assert.equal(rest, old, `${how} at ${at}`);
+          assert.ok(kept === undefined || kept === old[METADATA]);
+        }
+        if (!changed) await adopt(project, disk);
+        const { ...after } = project.digests('data');
+        for (const path of Object.keys(after)) if (path.includes('/.firn-')) delete after[path];
+        assert.equal(after, goal, `${how} at ${at}, adopted again`);
+      }
+    }
+  },
+);
 
 test.run();

@@ -33,6 +33,7 @@ export function defineAdopt(program: Command): void {
             retained,
             repeated: adopted.repeated,
             kept: adopted.kept,
+            keptIndex: adopted.keptIndex ?? null,
           });
           return;
         }
@@ -42,6 +43,11 @@ export function defineAdopt(program: Command): void {
         for (const name of adopted.repeated)
           note(`${safe(name)} was counted more than once; the next build keeps it once`);
         print(`the metadata as it was: ${safe(adopted.kept)}`);
+        if (adopted.keptIndex !== undefined) {
+          print(
+            `the index as it was: ${safe(adopted.keptIndex)}; \`firn build\` makes one that follows the reference`,
+          );
+        }
       }),
     );
 }

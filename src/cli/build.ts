@@ -4,7 +4,7 @@ import type { PlannedStep } from '../engine/build.js';
 import type { Listener, StepOutcome } from '../engine/events.js';
 import type { Reason } from '../engine/types.js';
 import { messageOf } from '../errors.js';
-import { act, EXIT, globalOptions, note, print, printJson, wholeNumber } from './main.js';
+import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { plural, safe } from './text.js';
 
 interface BuildFlags {
@@ -109,7 +109,7 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
 
 /** The first reason, or all of them one a line. */
 export function whyText(step: Pick<PlannedStep, 'reasons' | 'error'>, all: boolean): string {
-  if (step.error !== undefined) return safe(messageOf(step.error), true);
+  if (step.error !== undefined) return errorText(step.error);
   const lines = step.reasons.map((reason) => safe(reason.text));
   if (all) return lines.length === 1 ? lines[0] : lines.map((line) => `\n    ${line}`).join('');
   return lines.length > 1 ? `${lines[0]} (and ${lines.length - 1} more; --explain lists them)` : (lines[0] ?? '');

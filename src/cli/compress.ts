@@ -5,7 +5,7 @@ import type { BuildSummary, StepOutcome } from '../engine/events.js';
 import { messageOf } from '../errors.js';
 import type { Project } from '../project.js';
 import { NPY_FILE } from '../runs/discover.js';
-import { act, EXIT, globalOptions, note, print, printJson } from './main.js';
+import { act, EXIT, errorText, globalOptions, note, print, printJson } from './main.js';
 import { formatBytes, plural, safe, table } from './text.js';
 
 interface CompressFlags {
@@ -102,14 +102,14 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
     });
   const failing = planned
     .filter((step) => step.action === 'blocked')
-    .map(({ id, error }) => ({ run: runOf(id), error: messageOf(error) }));
+    .map(({ id, error }) => ({ run: runOf(id), error }));
   const originalBytes = runs.reduce((sum, run) => sum + run.originalBytes, 0);
   const code = failing.length > 0 ? EXIT.failed : EXIT.done;
   if (flags.json) {
-    printJson({ dryRun: true, originalBytes, runs, failing });
+    printJson({ dryRun: true, originalBytes, runs, failing: failing.map(({ run, error }) => ({ run, error: messageOf(error) })) });
     return code;
   }
-  for (const { run, error } of failing) note(`${safe(run)} would fail: ${safe(error, true)}`);
+  for (const { run, error } of failing) note(`${safe(run)} would fail: ${errorText(error)}`);
   if (runs.length === 0) {
     print('nothing to compress');
     return code;

@@ -24,8 +24,13 @@ export function printJson(value: unknown): void {
   print(JSON.stringify(value, null, 2));
 }
 
+/** As given nearest to the command. */
 export function globalOptions(command: Command): GlobalOptions {
-  return { directory: String(command.optsWithGlobals().directory ?? '.') };
+  for (let at: Command | null = command; at !== null; at = at.parent) {
+    const { directory } = at.opts() as { directory?: string };
+    if (directory !== undefined) return { directory };
+  }
+  return { directory: '.' };
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -50,9 +55,16 @@ export async function act(action: (signal: AbortSignal) => Promise<number | unde
   if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
 }
 
+/** The text of an error for people: safe for a terminal, and with paths as seen from here. */
+export function errorText(error: unknown): string {
+  const here = `${process.cwd()}/`;
+  const text = messageOf(error);
+  return safe(here === '//' ? text : text.replaceAll(here, ''), true);
+}
+
 /** Says what went wrong; the exit code that stands for it. */
 export function report(error: unknown): number {
-  note(`firn: ${safe(messageOf(error), true)}`);
+  note(`firn: ${errorText(error)}`);
   if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
   if (!(error instanceof FirnError)) return EXIT.failed;
   if (error.kind === 'interrupted') return EXIT.interrupted;

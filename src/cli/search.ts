@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import type { Query, SearchAnswer } from '../search.js';
 import { act, globalOptions, note, print, printJson, wholeNumber } from './main.js';
+import { runNameIn } from './run-name.js';
 import { safe, table } from './text.js';
 
 interface SearchFlags {
@@ -47,60 +48,72 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
       act(async (signal) => {
         const { projectPlaces } = await import('../project.js');
         const { disk } = await import('../files/disk.js');
-        const { search } = await import('../search.js');
+        const { openSearch } = await import('../search.js');
+        checkFlags(flags);
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
-        const answers: SearchAnswer[] = [];
-        for await (const query of queriesOf(flags)) {
-          const answer = await search({
-            port: disk,
-            reference: resolve(root, flags.reference),
-            runsDir: join(root, pipeline.runsDir),
-            query,
-            topK: flags.topK,
-            excludeSameRun: flags.excludeSameRun ?? false,
-            signal,
-            ...(flags.nprobe === undefined ? {} : { nprobe: flags.nprobe }),
-          });
-          answers.push(answer);
-          if (!flags.json) show(answer);
+        const { topK, nprobe, excludeSameRun = false } = flags;
+        const place = { port: disk, reference: resolve(root, flags.reference), runsDir: join(root, pipeline.runsDir) };
+        const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };
+        const searcher = await openSearch(place, options);
+        const answers: object[] = [];
+        let told: string | undefined;
+        try {
+          for await (const query of queriesOf(flags, pipeline.runsDir)) {
+            const answer = await searcher.search(query);
+            if (flags.json || flags.output !== undefined) answers.push(answerJson(answer));
+            if (!flags.json) show(answer);
+            if (answer.note !== undefined && answer.note !== told) note(`note: ${answer.note}`);
+            told = answer.note;
+          }
+        } finally {
+          await searcher.close();
         }
-        if (answers.length === 0) throw new FirnError('input', 'holds no sequence', { path: flags.queryFile ?? '' });
-        const json = answers.length === 1 ? answerJson(answers[0]) : answers.map(answerJson);
+        // One object for one question; a file of sequences asks as many as it holds.
+        const json = flags.queryFile === undefined ? answers[0] : answers;
         if (flags.json) printJson(json);
         if (flags.output !== undefined) {
           const { writeFileAtomic } = await import('../files/write-file.js');
           await writeFileAtomic(disk, resolve(flags.output), `${JSON.stringify(json, null, 2)}\n`);
           if (!flags.json) note(`written to ${safe(flags.output)}`);
         }
+        return undefined;
       }),
     );
 }
 
-async function* queriesOf(flags: SearchFlags): AsyncGenerator<Query> {
-  const given = [flags.run, flags.query, flags.queryFile].filter((value) => value !== undefined);
+function checkFlags({ run, seqIdx, query, queryFile }: SearchFlags): void {
+  const given = [run, query, queryFile].filter((value) => value !== undefined);
   if (given.length !== 1) {
     throw new FirnError('usage', 'a search needs one of --run (with --seq-idx), --query and --query-file');
   }
-  if ((flags.run === undefined) !== (flags.seqIdx === undefined)) {
-    throw new FirnError('usage', flags.run === undefined ? '--seq-idx goes with --run' : '--run needs --seq-idx: which row of the run?');
+  if ((run === undefined) !== (seqIdx === undefined)) {
+    throw new FirnError('usage', run === undefined ? '--seq-idx goes with --run' : '--run needs --seq-idx: which row of the run?');
   }
-  if (flags.run !== undefined && flags.seqIdx !== undefined) {
-    yield { run: flags.run.replace(/\/+$/, ''), seqIdx: flags.seqIdx };
+}
+
+async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<Query> {
+  if (flags.run !== undefined) {
+    yield { run: runNameIn(runsDir, flags.run), seqIdx: flags.seqIdx as number };
   } else if (flags.query !== undefined) {
     const { cleanSequence } = await import('../sequences/bases.js');
     yield { sequence: cleanSequence(flags.query) };
   } else {
     const { readSequences } = await import('../sequences/read.js');
     const { disk } = await import('../files/disk.js');
-    for await (const { name, sequence } of readSequences(disk, resolve(flags.queryFile as string))) yield { sequence, name };
+    const path = flags.queryFile as string;
+    let found = false;
+    for await (const { name, sequence } of readSequences(disk, resolve(path))) {
+      found = true;
+      yield { sequence, name };
+    }
+    if (!found) throw new FirnError('input', 'holds no sequence', { path });
   }
 }
 
-/** The older system's fields and order, then what is firn's. */
-function answerJson(answer: SearchAnswer): object {
-  const { query, results, metric, method, note: text } = answer;
+/** The older system's fields and no others, but for names where runs have them and a metric that is not squared L2. */
+function answerJson({ query, results, metric }: SearchAnswer): object {
   return {
-    query: { run: query.run, seq_idx: query.seq_idx, ...(query.name === null ? {} : { name: query.name }) },
+    query: { run: query.run, seq_idx: query.seq_idx, ...(query.run !== null || query.name === null ? {} : { name: query.name }) },
     results: results.map(({ rank, distance, dataset, run_id, seq_idx, source_file, name }) => ({
       rank,
       distance,
@@ -110,9 +123,7 @@ function answerJson(answer: SearchAnswer): object {
       source_file,
       ...(name === null ? {} : { name }),
     })),
-    metric,
-    method,
-    ...(text === undefined ? {} : { note: text }),
+    ...(metric === 'l2' ? {} : { metric }),
   };
 }
 
@@ -127,5 +138,4 @@ function show(answer: SearchAnswer): void {
       results.map((hit) => [String(hit.rank), hit.distance.toFixed(4), hit.dataset, hit.run_id, String(hit.seq_idx), hit.name ?? '']),
     ),
   );
-  if (answer.note !== undefined) note(`note: ${answer.note}`);
 }

@@ -4,7 +4,8 @@ import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import type { Pipeline } from '../pipeline/load.js';
 import type { Registry } from '../runs/versions.js';
-import { act, globalOptions, print, printJson } from './main.js';
+import { act, globalOptions, note, print, printJson } from './main.js';
+import { runNameIn } from './run-name.js';
 import { formatCount, plural, safe, table } from './text.js';
 
 export function defineVersions(program: Command): void {
@@ -29,12 +30,13 @@ Examples:
     .requiredOption('--model <model>', 'the model, such as nt-500m-1000g')
     .option('--description <text>', 'what is special about it', '')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  firn versions register --version v1.0 --model nt-500m-1000g')
     .action((flags: { version: string; model: string; description: string; json?: boolean }, command: Command) =>
       change(command, async ({ registry, lib }) => {
         const { version, model, description } = flags;
         const changed = lib.registerVersion(registry, { version, model, description }, new Date());
         if (flags.json) printJson({ registered: version, model });
-        else print(`registered ${safe(version)} (${safe(model)})`);
+        else print(`${safe(version)} (${safe(model)}) is registered${changed === registry ? ' already' : ''}`);
         return changed;
       }),
     );
@@ -45,12 +47,17 @@ Examples:
     .requiredOption('--version <name>', 'a registered version')
     .option('--force', 'also when the run has another version')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  firn versions tag-run My_Dataset/2024-12-01 --version v2.0')
     .action((run: string, flags: { version: string; force?: boolean; json?: boolean }, command: Command) =>
-      change(command, async ({ registry, lib, runs }) => {
+      change(command, async ({ registry, lib, runs, runsDir, ownVersion }) => {
         const { suggest } = await import('../pipeline/nearest.js');
-        const name = run.replace(/\/+$/, '');
+        const name = runNameIn(runsDir, run);
+        const own = ownVersion(name);
+        if (own !== undefined && own !== flags.version) {
+          throw new FirnError('conflict', `run ${name} says itself that ${own} made it`, { advice: 'A run that another model makes belongs in a folder of its own.' });
+        }
         if (!runs.includes(name)) {
-          throw new FirnError('missing', `there is no run ${name}`, { advice: suggest(name, runs.length > 20 ? runs.slice(0, 20) : runs) });
+          throw new FirnError('usage', `there is no run ${name}`, { advice: suggest(name, runs.length > 20 ? runs.slice(0, 20) : runs) });
         }
         const changed = lib.tagRun(registry, name, flags.version, new Date(), { force: flags.force ?? false });
         if (flags.json) printJson({ tagged: [name], version: flags.version });
@@ -64,9 +71,10 @@ Examples:
     .description('tag every run that has no version')
     .requiredOption('--version <name>', 'a registered version')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  firn versions auto-tag --version v1.0')
     .action((flags: { version: string; json?: boolean }, command: Command) =>
-      change(command, async ({ registry, lib, runs, known }) => {
-        const untagged = runs.filter((name) => known(name) === undefined);
+      change(command, async ({ registry, lib, runs, ownVersion }) => {
+        const untagged = runs.filter((name) => (lib.versionOf(registry, name) ?? ownVersion(name)) === undefined);
         const { registry: changed, tagged } = lib.autoTag(registry, untagged, flags.version, new Date());
         if (flags.json) printJson({ tagged, version: flags.version });
         else {
@@ -81,16 +89,16 @@ Examples:
     .command('list')
     .description('list versions and how many runs each has')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  firn versions list --json')
     .action((flags: { json?: boolean }, command: Command) =>
-      change(command, async ({ registry, lib }) => {
+      look(command, async ({ registry, lib }) => {
         const all = lib.listVersions(registry).map((version) => ({ ...version, runs: lib.runsOf(registry, version.version) }));
         if (flags.json) printJson({ versions: all });
         else if (all.length === 0) print('no version is registered; see `firn versions register --help`');
         else {
-          const rows = all.map((v) => [v.version, v.model, String(v.runs.length), v.registeredAt, v.description]);
+          const rows = all.map((v) => [v.version, v.model, String(v.runs.length), v.registeredAt.slice(0, 16).replace('T', ' '), v.description]);
           print(table([{ title: 'version' }, { title: 'model' }, { title: 'runs', align: 'right' }, { title: 'registered' }, { title: 'description' }], rows));
         }
-        return undefined;
       }),
     );
 
@@ -98,23 +106,32 @@ Examples:
     .command('compare <first> <second>')
     .description('set two versions side by side')
     .option('--json', 'print one JSON object')
+    .addHelpText('after', '\nExample:\n  firn versions compare v1.0 v2.0')
     .action((first: string, second: string, flags: { json?: boolean }, command: Command) =>
-      change(command, async ({ registry, shapeOf }) => {
+      look(command, async ({ registry, lib, shapeOf }) => {
         const { compareVersions } = await import('../runs/compare-versions.js');
-        const names = registry.runs.size === 0 ? [] : [...registry.runs.keys()];
-        const shapes = new Map(await Promise.all(names.map(async (name) => [name, await shapeOf(name)] as const)));
+        const shapes = new Map<string, Shape | undefined>();
+        for (const version of [first, second]) {
+          for (const run of lib.runsOf(registry, version)) shapes.set(run, await shapeOf(run));
+        }
         const comparison = compareVersions(registry, first, second, (name) => shapes.get(name));
         if (flags.json) {
           printJson(comparison);
-          return undefined;
+          return;
         }
         const rows = comparison.sides.map((side) => [side.version, side.model, String(side.runs.length), String(side.datasets.length), formatCount(side.rows), side.dims.join(', ')]);
         print(table([{ title: 'version' }, { title: 'model' }, { title: 'runs', align: 'right' }, { title: 'datasets', align: 'right' }, { title: 'sequences', align: 'right' }, { title: 'dimensions', align: 'right' }], rows));
-        const common = comparison.common.map((name) => safe(name)).join(', ');
-        print(common === '' ? 'no dataset has runs of both' : `datasets with runs of both: ${common}`);
-        return undefined;
+        const datasets = (names: readonly string[]) => (names.length === 0 ? 'none' : names.map((name) => safe(name)).join(', '));
+        print(`datasets with runs of both: ${datasets(comparison.common)}`);
+        print(`of ${safe(first)} only: ${datasets(comparison.onlyFirst)}`);
+        print(`of ${safe(second)} only: ${datasets(comparison.onlySecond)}`);
       }),
     );
+}
+
+interface Shape {
+  rows: number;
+  dims: number;
 }
 
 interface Context {
@@ -122,41 +139,69 @@ interface Context {
   lib: typeof import('../runs/versions.js');
   /** Names of the runs on disk. */
   runs: string[];
-  /** The version of a run, from the registry or from the run itself. */
-  known: (run: string) => string | undefined;
-  shapeOf: (run: string) => Promise<{ rows: number; dims: number } | undefined>;
+  /** Relative to the project. */
+  runsDir: string;
+  /** The version that stands beside a run that firn made. */
+  ownVersion: (run: string) => string | undefined;
+  shapeOf: (run: string) => Promise<Shape | undefined>;
 }
 
-/** Reads the registry, and writes it back when the action returns another. */
-function change(command: Command, action: (context: Context) => Promise<Registry | undefined>): Promise<void> {
+/** Reads the registry and lets the action look at it. */
+function look(command: Command, action: (context: Context) => Promise<void>): Promise<void> {
   return act(async () => {
-    const { disk } = await import('../files/disk.js');
-    const lib = await import('../runs/versions.js');
-    const { discoverRuns } = await import('../runs/discover.js');
-    const { openRun } = await import('../runs/run-array.js');
-    const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
     const { root, pipeline } = await places(command);
-    const path = join(root, pipeline.versionsFile);
-    const registry = lib.loadRegistry(disk, path);
-    const runsDir = join(root, pipeline.runsDir);
-    const changed = await action({
-      registry,
-      lib,
-      runs: discoverRuns(disk, runsDir).runs.map((run) => run.name),
-      known: (run) => lib.versionOf(registry, run) ?? versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)),
-      async shapeOf(run) {
-        try {
-          const reader = await openRun(disk, join(runsDir, run));
-          await reader.close();
-          return { rows: reader.rows, dims: reader.dims };
-        } catch {
-          return undefined;
-        }
-      },
-    });
-    if (changed !== undefined) await lib.saveRegistry(disk, path, changed);
+    await action(await contextOf(root, pipeline));
     return undefined;
   });
+}
+
+/** Reads the registry, and writes back what the action makes of it; one process at a time, or one would undo the other. */
+function change(command: Command, action: (context: Context) => Promise<Registry>): Promise<void> {
+  return act(async (signal) => {
+    const { disk } = await import('../files/disk.js');
+    const { acquireLock } = await import('../engine/lock.js');
+    const { CACHE_FOLDER } = await import('../project.js');
+    const { root, pipeline } = await places(command);
+    const lock = await acquireLock(disk, join(root, CACHE_FOLDER, 'versions.lock'), {
+      command: 'firn versions',
+      onWait: (holder) => note(`waiting for ${safe(holder)} to finish`),
+      signal,
+    });
+    try {
+      const context = await contextOf(root, pipeline);
+      const changed = await action(context);
+      if (changed !== context.registry) await context.lib.saveRegistry(disk, changed.path, changed);
+      return undefined;
+    } finally {
+      await lock.release();
+    }
+  });
+}
+
+async function contextOf(root: string, pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'>): Promise<Context> {
+  const { disk } = await import('../files/disk.js');
+  const lib = await import('../runs/versions.js');
+  const { discoverRuns } = await import('../runs/discover.js');
+  const { openRun } = await import('../runs/run-array.js');
+  const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
+  const registry = lib.loadRegistry(disk, join(root, pipeline.versionsFile));
+  const runsDir = join(root, pipeline.runsDir);
+  return {
+    registry,
+    lib,
+    runs: discoverRuns(disk, runsDir).runs.map((run) => run.name),
+    runsDir: pipeline.runsDir,
+    ownVersion: (run) => versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)),
+    async shapeOf(run) {
+      try {
+        const reader = await openRun(disk, join(runsDir, run));
+        await reader.close();
+        return { rows: reader.rows, dims: reader.dims };
+      } catch {
+        return undefined;
+      }
+    },
+  };
 }
 
 /** Folders as pipeline.yaml names them, or the defaults where there is none. */

@@ -25,6 +25,8 @@ export interface OpenReference {
   facts: ReferenceFacts | undefined;
   embeddings: ArrayReader;
   originOf(row: number): RowOrigin;
+  /** Names (`dataset/run`) in the order of their first rows. */
+  runs(): string[];
   /** The rows `from`..`to` that hold a run, in pieces when it does not stand together. */
   rowsOf(run: string): { from: number; to: number; seqIdx: number }[];
   close(): Promise<void>;
@@ -55,13 +57,18 @@ export async function openReference(port: ReadPort, directory: string): Promise<
       const { dataset, run_id, start, seqIdx, source_file } = sources[i];
       return { dataset, run_id, seq_idx: row - start + seqIdx, source_file };
     },
+    runs: () => [...new Set(sources.map(nameOfSource))],
     rowsOf(run) {
       return sources
-        .filter((source) => `${source.dataset}/${source.run_id}` === run)
+        .filter((source) => nameOfSource(source) === run)
         .map(({ start, count, seqIdx }) => ({ from: start, to: start + count, seqIdx }));
     },
     close: () => embeddings.close(),
   };
+}
+
+function nameOfSource({ dataset, run_id }: RowSource): string {
+  return `${dataset}/${run_id}`;
 }
 
 function sourcesOf(facts: ReferenceFacts): RowSource[] {

@@ -2,12 +2,11 @@
  * Nearest neighbours in a reference: from its index as far as that reaches, exactly for rows the index does not know yet.
  * Says which of the two answered. Knows nothing of how a query came to be a vector.
  */
-import type { ReadPort } from '../files/port.js';
 import { exactSearch, outside, type RowRange } from '../faiss/exact.js';
 import type { Neighbour } from '../faiss/nearest.js';
-import { readIndexHeader } from '../faiss/header.js';
-import { openIndex } from '../faiss/search.js';
-import { readTrailer } from '../faiss/trailer.js';
+import { type OpenIndex, openIndex } from '../faiss/search.js';
+import { readTrailer, type Trailer } from '../faiss/trailer.js';
+import type { ReadPort } from '../files/port.js';
 import { layoutDigest } from './layout.js';
 import type { OpenReference } from './open.js';
 
@@ -30,67 +29,48 @@ export interface NeighbourAnswer {
   note?: string;
 }
 
-interface IndexState {
-  path: string;
+/** The index beside a reference, and what it is good for. */
+export interface ReferenceIndex {
+  index: OpenIndex | undefined;
   metric: 'l2' | 'ip';
-  /** Rows that the index can answer for; 0 when it cannot be used. */
+  /** The first so many rows are what the index answers for; 0 when it cannot be used. */
   usable: number;
   note?: string;
+  close(): Promise<void>;
 }
 
-export async function searchReference(
-  port: ReadPort,
-  reference: OpenReference,
-  request: NeighbourRequest,
-): Promise<NeighbourAnswer> {
-  const state = await indexState(port, reference);
-  if (state === undefined) return exactAnswer(reference, request, 'l2', 'there is no index here: every row was compared');
-  const { metric } = state;
-  const index = await openIndex(port, state.path);
-  try {
-    if (state.usable === 0) return await exactAnswer(reference, request, metric, state.note);
-    const { query, k, exclude = [], nprobe, signal } = request;
-    const accept = exclude.length === 0 ? {} : { accept: outside(exclude) };
-    const limits = nprobe === undefined ? {} : { nprobe };
-    const [found] = await index.search(query, k, { ...accept, ...limits, signal });
-    const { rows } = reference.embeddings;
-    if (state.usable >= rows) return { neighbours: found, metric, method: 'index' };
-    const [missing] = await exactSearch(reference.embeddings, query, k, metric, { from: state.usable, ...accept, signal });
-    const note = `the index is behind by ${rows - state.usable} rows, which were compared one by one; \`firn build\` brings it up`;
-    return { neighbours: mergeNeighbours(found, missing, k, metric), metric, method: 'both', note };
-  } finally {
-    await index.close();
-  }
-}
-
-async function exactAnswer(
-  reference: OpenReference,
-  request: NeighbourRequest,
-  metric: 'l2' | 'ip',
-  note: string | undefined,
-): Promise<NeighbourAnswer> {
-  const { query, k, exclude = [], signal } = request;
-  const accept = exclude.length === 0 ? {} : { accept: outside(exclude) };
-  const [neighbours] = await exactSearch(reference.embeddings, query, k, metric, { ...accept, signal });
-  return { neighbours, metric, method: 'exact', ...(note === undefined ? {} : { note }) };
-}
-
-/** How much of the reference the index beside it answers for. Undefined when there is none. */
-async function indexState(port: ReadPort, reference: OpenReference): Promise<IndexState | undefined> {
+/** Opens the index of a reference, if there is one; only its header is read. */
+export async function openReferenceIndex(port: ReadPort, reference: OpenReference): Promise<ReferenceIndex> {
   const path = reference.files.index;
-  if (path === undefined) return undefined;
-  const { facts, embeddings } = reference;
+  if (path === undefined) {
+    const note = 'there is no index here: every row was compared';
+    return { index: undefined, metric: 'l2', usable: 0, note, close: async () => undefined };
+  }
   const trailer = await readTrailer(port, path);
-  const header = await readIndexHeader(port, path);
+  const index = await openIndex(port, path);
+  return { index, ...stateOf(index, trailer, reference), close: () => index.close() };
+}
+
+/** How much of the reference the index answers for. */
+function stateOf(
+  { header }: OpenIndex,
+  trailer: Trailer | undefined,
+  { facts, embeddings }: OpenReference,
+): Pick<ReferenceIndex, 'metric' | 'usable' | 'note'> {
   // FAISS's other kinds are known by what firn noted when it had them made.
   const metric = header.kind !== 'other' ? header.metric : trailer?.metric === 'ip' ? 'ip' : 'l2';
   const rows = header.kind !== 'other' ? header.rows : Number(trailer?.rows ?? embeddings.rows);
-  const unused = 'was not used; `firn build` makes it anew';
-  if (rows > embeddings.rows) return { path, metric, usable: 0, note: `the index holds more rows than the reference and ${unused}` };
+  const unusable = (problem: string) => ({
+    metric,
+    usable: 0,
+    note: `the index ${problem} and was not used, every row was compared; \`firn build\` makes it anew`,
+  });
+  if (header.kind !== 'other' && header.dims !== embeddings.dims) return unusable(`has ${header.dims} dimensions`);
+  if (rows > embeddings.rows) return unusable('holds more rows than the reference');
   // An index that another program wrote does not say of what: its row count is all there is to go by.
-  if (trailer?.firn !== 1 || facts === undefined) return { path, metric, usable: rows };
+  if (trailer?.firn !== 1 || facts === undefined) return { metric, usable: rows };
   const same = trailer.embeddings === facts.embeddings || samePrefix(facts.ranges, rows, trailer.layout);
-  return same ? { path, metric, usable: rows } : { path, metric, usable: 0, note: `the index is of other rows and ${unused}` };
+  return same ? { metric, usable: rows } : unusable('is of other rows');
 }
 
 /** Whether the first `rows` rows are, run by run, the ones that the index was built from. */
@@ -104,8 +84,36 @@ function samePrefix(ranges: readonly { count: number; digest: string }[], rows: 
   return false;
 }
 
+export async function searchReference(
+  { embeddings }: OpenReference,
+  { index, metric, usable, note }: ReferenceIndex,
+  request: NeighbourRequest,
+): Promise<NeighbourAnswer> {
+  const { query, k, exclude = [], nprobe, signal } = request;
+  const accept = exclude.length === 0 ? {} : { accept: outside(exclude) };
+  if (index === undefined || usable === 0) {
+    const [neighbours] = await exactSearch(embeddings, query, k, metric, { ...accept, signal });
+    return { neighbours, metric, method: 'exact', ...(note === undefined ? {} : { note }) };
+  }
+  const [found] = await index.search(query, k, { ...accept, ...(nprobe === undefined ? {} : { nprobe }), signal });
+  const behind = embeddings.rows - usable;
+  if (behind === 0) return { neighbours: found, metric, method: 'index' };
+  const [missing] = await exactSearch(embeddings, query, k, metric, { from: usable, ...accept, signal });
+  return {
+    neighbours: mergeNeighbours(found, missing, k, metric),
+    metric,
+    method: 'both',
+    note: `the index is behind by ${behind} rows, which were compared one by one; \`firn build\` brings it up`,
+  };
+}
+
 /** The k best of two answers over different rows; equal distances by smaller row. */
-export function mergeNeighbours(a: readonly Neighbour[], b: readonly Neighbour[], k: number, metric: 'l2' | 'ip'): Neighbour[] {
+function mergeNeighbours(
+  a: readonly Neighbour[],
+  b: readonly Neighbour[],
+  k: number,
+  metric: 'l2' | 'ip',
+): Neighbour[] {
   const sign = metric === 'l2' ? 1 : -1;
   return [...a, ...b].sort((x, y) => sign * (x.distance - y.distance) || x.id - y.id).slice(0, k);
 }

@@ -1,9 +1,9 @@
 /** A build as lines, for logs and pipes: one line when a step starts, one when it ends. Messages to standard error. */
 import type { BuildSummary, Listener, StepOutcome } from '../../engine/events.js';
 import type { Json } from '../../engine/types.js';
-import { FirnError, messageOf } from '../../errors.js';
+import { FirnError } from '../../errors.js';
 import { whyText } from '../build.js';
-import { note, print } from '../main.js';
+import { errorText, note, print } from '../main.js';
 import { formatBytes, formatCount, formatSeconds, plural, safe } from '../text.js';
 
 export function plainReporter(explain: boolean): Listener {
@@ -43,7 +43,7 @@ function showFinish(outcome: StepOutcome, finished: number, steps: number): void
       break;
     case 'failed':
       if (outcome.error instanceof FirnError && outcome.error.kind === 'interrupted') note(`${head} interrupted ${id}`);
-      else note(`${head} FAILED ${id}: ${safe(messageOf(outcome.error), true)}`);
+      else note(`${head} FAILED ${id}: ${errorText(outcome.error)}`);
       break;
     case 'skipped':
       note(`${head} skipped ${id}: ${whyText(outcome, false)}`);
