@@ -85,11 +85,16 @@ const rule: Rule = {
     const runs = view.runs(target.runs ?? 'all').filter((run) => !pruned.has(run.name));
     const hasReference = view.port.stat(join(view.root, out, METADATA_FILE)) !== undefined;
     if (runs.length === 0 && !hasReference) {
-      throw target.error(
-        `no run in ${view.runsDir} is selected`,
-        'Expected <runs>/<dataset>/<run>/embeddings.npy or .npz; look at the filter under `runs`, and at `firn versions list`.',
-        'runs',
-      );
+      if (view.runs('all').length === 0) {
+        throw target.error(
+          `there is no run in ${view.runsDir}`,
+          'Expected <runs>/<dataset>/<run>/embeddings.npy or .npz.',
+          'runs',
+        );
+      }
+      // A version that is registered before its first run is no mistake.
+      view.warn('`runs` selects no run, so there is nothing to build yet');
+      return [];
     }
     const versions: { [run: string]: string } = {};
     for (const run of runs) if (run.version !== undefined) versions[run.name] = run.version;

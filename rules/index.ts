@@ -77,7 +77,16 @@ const rule: Rule = {
     },
   },
 
-  expand: (target, view) => target.from.map((from) => draftFor(target, view, from)),
+  expand(target, view) {
+    if (target.with.factory !== undefined && target.with.nlist !== undefined) {
+      throw target.error(
+        'nlist does not go with a factory string',
+        'Write it into the string: IVF256,PQ16.',
+        'with.nlist',
+      );
+    }
+    return target.from.flatMap((from) => draftFor(target, view, from) ?? []);
+  },
 
   tools(step): ManifestEntry[] {
     const { factory } = step.params as unknown as Params;
@@ -106,16 +115,19 @@ const rule: Rule = {
       const out = context.stage(step.outputs[0]);
       if (params.factory !== undefined) {
         const metric = params.metric;
-        await buildWithFactory({
+        const built = await buildWithFactory({
           port: context.port,
           embeddings,
           out,
           factory: params.factory,
           metric,
+          ...(params.nprobe === undefined ? {} : { nprobe: params.nprobe }),
           trailer,
+          onProgress: (done, total) => context.progress(done, total, 'rows'),
           signal: context.signal,
         });
-        return { stats: { kind: params.factory, rows: embeddings.rows, metric } };
+        const { rows, recall } = built;
+        return { stats: { kind: params.factory, rows, metric, recall: recall.measured } };
       }
       const { trainedRows } = context.state as unknown as State;
       const prior = context.resolve(step.outputs[0].path);
@@ -142,8 +154,10 @@ const rule: Rule = {
 
 export default rule;
 
-function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft {
+/** Undefined for a reference that has no run yet. */
+function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft | undefined {
   const upstream = view.target(from);
+  if (upstream?.steps.length === 0) return undefined;
   const embeddings =
     upstream === undefined
       ? `${from}/${EMBEDDINGS_FILE}`

@@ -3,8 +3,8 @@
  * are gone, a compressed copy whose original is gone, and files that are not as firn wrote them.
  */
 import { dirname, join } from 'node:path';
-import { Digests } from './engine/digests.js';
 import { outputDigest } from './engine/decide.js';
+import { Digests } from './engine/digests.js';
 import { acquireLock } from './engine/lock.js';
 import { Records } from './engine/records.js';
 import type { StepRecord } from './engine/types.js';
@@ -22,17 +22,24 @@ export interface CleanItem {
   spared: string | undefined;
 }
 
+export interface CleanOptions {
+  signal: AbortSignal;
+  /** Told once who holds the lock. */
+  onWait: (holder: string) => void;
+}
+
 /** What cleaning the targets would remove. Writes nothing. */
-export async function planClean(project: Project, targets: ReadonlySet<string>): Promise<CleanItem[]> {
+export async function planClean(project: Project, targets: ReadonlySet<string>, signal: AbortSignal): Promise<CleanItem[]> {
   const { port, root, now } = project;
   const cache = cacheDirectory(project);
   const records = new Records(port, join(cache, 'records.jsonl'));
-  const digests = new Digests(port, root, project.digesters, join(cache, 'digests.jsonl'), { save: false, now });
+  const digests = new Digests(port, root, project.digesters, join(cache, 'digests.jsonl'), { save: false, now, signal });
   const items: CleanItem[] = [];
   for (const step of project.graph.order) {
+    signal.throwIfAborted();
     const record = records.of(step.id);
     if (!targets.has(step.target) || record === undefined) continue;
-    const sparedStep = await whyStepStays(project, record);
+    const sparedStep = await whyStepStays(project, record, digests);
     for (const output of record.outputs) {
       const bytes = port.stat(join(root, output.path))?.size;
       if (bytes === undefined) continue;
@@ -44,14 +51,14 @@ export async function planClean(project: Project, targets: ReadonlySet<string>):
   return items;
 }
 
-async function whyStepStays(project: Project, record: StepRecord): Promise<string | undefined> {
+async function whyStepStays(project: Project, record: StepRecord, digests: Digests): Promise<string | undefined> {
   const { port, root } = project;
   for (const output of record.outputs) {
     const path = join(root, output.path);
     if (path.endsWith(`/${METADATA_FILE}`)) {
-      const facts = await readMetadata(port, path).catch(() => undefined);
-      const retained = facts?.ranges.filter((range) => range.retained) ?? [];
-      if (retained.length > 0) return `it holds the only copy of ${retained.map(runName).join(', ')}`;
+      const only = await onlyHere(project, path, digests);
+      if (only === undefined) return 'its metadata cannot be read';
+      if (only.length > 0) return `it holds the only copy of ${only.join(', ')}`;
     }
     if (path.endsWith(`/${NPZ_FILE}`) && port.stat(join(dirname(path), NPY_FILE)) === undefined) {
       return 'the original is gone and this copy is the run';
@@ -60,26 +67,43 @@ async function whyStepStays(project: Project, record: StepRecord): Promise<strin
   return undefined;
 }
 
-/** Removes what the plan lets go. Bytes freed. */
-export async function clean(project: Project, items: readonly CleanItem[], signal: AbortSignal): Promise<number> {
-  const cache = cacheDirectory(project);
-  const lock = await acquireLock(project.port, join(cache, 'lock'), { command: 'firn clean', onWait: () => undefined, signal });
+/** The runs of a reference that are nowhere else, whether a build has noticed yet or not; undefined when it cannot say. */
+async function onlyHere({ port, pipeline }: Project, metadata: string, digests: Digests): Promise<string[] | undefined> {
+  if (port.stat(metadata) === undefined) return [];
+  const facts = await readMetadata(port, metadata).catch(() => undefined);
+  if (facts === undefined) return undefined;
+  const only: string[] = [];
+  for (const range of facts.ranges) {
+    const path = `${pipeline.runsDir}/${runName(range)}`;
+    const there = range.retained ? undefined : await digests.get({ kind: 'run', path }).catch(() => undefined);
+    if (there === undefined) only.push(runName(range));
+  }
+  return only;
+}
+
+/** Removes what may go and nothing is told to build in the meantime; what was removed and what was spared. */
+export async function clean(
+  project: Project,
+  targets: ReadonlySet<string>,
+  { signal, onWait }: CleanOptions,
+): Promise<CleanItem[]> {
+  const { port, root } = project;
+  const lock = await acquireLock(port, join(cacheDirectory(project), 'lock'), { command: 'firn clean', onWait, signal });
   try {
-    let freed = 0;
+    const items = await planClean(project, targets, signal);
     const folders = new Set<string>();
     for (const item of items) {
       signal.throwIfAborted();
       if (item.spared !== undefined) continue;
-      const path = join(project.root, item.path);
-      await project.port.unlink(path);
+      const path = join(root, item.path);
+      await port.unlink(path);
       folders.add(dirname(path));
-      freed += item.bytes;
     }
     for (const folder of folders) {
-      if (project.port.list(folder).length === 0) await project.port.removeDirectory(folder);
-      else await project.port.syncDirectory(folder);
+      if (folder !== root && port.list(folder).length === 0) await port.removeDirectory(folder);
+      else await port.syncDirectory(folder);
     }
-    return freed;
+    return items;
   } finally {
     await lock.release();
   }

@@ -59,10 +59,14 @@ function takeDirectory(command: Command): void {
 }
 takeDirectory(program);
 
-// A reader that closes the pipe early (head) is no error.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(EXIT.done);
-});
+// A reader that closes the pipe early (head) stops the printing and not the work; a full disk is an error.
+for (const stream of [process.stdout, process.stderr]) {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') return;
+    process.exitCode = report(error);
+    process.exit();
+  });
+}
 
 try {
   await program.parseAsync();

@@ -36,6 +36,8 @@ export interface Project {
   pipeline: Pipeline;
   graph: StepGraph;
   ignored: IgnoredRun[];
+  /** What the rules said while the targets were expanded. */
+  warnings: string[];
   digesters: ReadonlyMap<string, Digester>;
 }
 
@@ -59,8 +61,8 @@ export async function openProject(options: ProjectOptions): Promise<Project> {
 /** A project with a pipeline that does not come from its file: for commands that build one target of their own. */
 export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
   const { root, port, now } = place;
-  const { steps, ignored } = expandPipeline(pipeline, { port, root, nowMs: now() });
-  return { ...place, pipeline, graph: buildGraph(steps), ignored, digesters: digestersOf(root) };
+  const { steps, ignored, warnings } = expandPipeline(pipeline, { port, root, nowMs: now() });
+  return { ...place, pipeline, graph: buildGraph(steps), ignored, warnings, digesters: digestersOf(root) };
 }
 
 /** pipeline.yaml alone, without looking at runs. */

@@ -7,12 +7,13 @@ import { toFloat32 } from './arrays/convert.js';
 import { readRow } from './arrays/open.js';
 import { FirnError } from './errors.js';
 import type { ReadPort } from './files/port.js';
-import { readNames } from './runs/sequence-names.js';
-import { suggest } from './pipeline/nearest.js';
+import { nearest } from './pipeline/nearest.js';
 import { type OpenReference, openReference, type RowOrigin } from './reference/open.js';
 import { type NeighbourAnswer, openReferenceIndex, searchReference } from './reference/search.js';
-import { runFile } from './runs/run-array.js';
-import { readRunFacts, RUN_FACTS_FILE } from './runs/run-facts.js';
+import { discoverRuns, NPY_FILE, NPZ_FILE } from './runs/discover.js';
+import { RUN_FACTS_FILE, readRunFacts } from './runs/run-facts.js';
+import { isRunName } from './runs/run-name.js';
+import { readNames } from './runs/sequence-names.js';
 import { createEmbedder, type Embedder } from './sequences/embedder.js';
 
 export type Query =
@@ -49,6 +50,8 @@ export interface SearchAnswer {
   metric: 'l2' | 'ip';
   method: 'index' | 'exact' | 'both';
   note?: string;
+  /** Why there are no results: the sequence cannot be embedded. */
+  problem?: string;
 }
 
 /** A reference that is asked once or many times. */
@@ -70,7 +73,8 @@ export async function openSearch(place: SearchPlace, options: SearchOptions): Pr
         const vector = embedder.embed(query.sequence);
         if (vector !== undefined) return answer(vector, query);
         const who = query.name === undefined ? 'the sequence' : `the sequence ${query.name}`;
-        throw new FirnError('usage', `${who} is too short to embed: it needs ${embedder.needs}`);
+        const problem = `${who} is too short to embed: it needs ${embedder.needs}`;
+        return { ...(await withNames(place, reference, query, NOTHING)), problem };
       },
       async close() {
         await index.close();
@@ -85,6 +89,15 @@ export async function openSearch(place: SearchPlace, options: SearchOptions): Pr
           path: place.reference,
           advice: 'Search a reference of the same model version.',
         });
+      }
+      if (!vector.every(Number.isFinite)) {
+        throw new FirnError(
+          'input',
+          'the query holds values that are not finite, and nothing is near to it',
+          {
+            advice: 'Look at the run it is from.',
+          },
+        );
       }
       const { topK, excludeSameRun, nprobe, signal } = options;
       const found = await searchReference(reference, index, {
@@ -101,6 +114,8 @@ export async function openSearch(place: SearchPlace, options: SearchOptions): Pr
     throw error;
   }
 }
+
+const NOTHING: NeighbourAnswer = { neighbours: [], metric: 'l2', method: 'exact' };
 
 async function withNames(
   { port, runsDir }: SearchPlace,
@@ -143,7 +158,11 @@ async function vectorOfRow(
   const pieces = reference.rowsOf(run);
   const piece = pieces.find(({ from, to, seqIdx: first }) => seqIdx >= first && seqIdx < first + to - from);
   if (piece !== undefined) {
-    const { bytes, dtype } = await readRow(port, reference.files.embeddings, piece.from + seqIdx - piece.seqIdx);
+    const { bytes, dtype } = await readRow(
+      port,
+      reference.files.embeddings,
+      piece.from + seqIdx - piece.seqIdx,
+    );
     return toFloat32(bytes, dtype);
   }
   if (pieces.length > 0) {
@@ -151,24 +170,32 @@ async function vectorOfRow(
     const has = rows === 0 ? 'has no rows' : `has rows 0 to ${rows - 1}`;
     throw new FirnError('usage', `run ${run} ${has}, asked for row ${seqIdx}`);
   }
-  const parts = run.split('/');
-  const isName = parts.length === 2 && parts.every((part) => part !== '' && !part.startsWith('.'));
-  const path = isName ? runFile(port, join(runsDir, run)) : undefined;
-  if (path === undefined) {
-    const advice = isName ? suggest(run, reference.runs().slice(0, 20)) : 'Write it as dataset/run.';
-    throw new FirnError('usage', `there is no run ${run}, neither in the reference nor in ${runsDir}`, { advice });
+  const { runs } = discoverRuns(port, runsDir);
+  const here = runs.find(({ name }) => name === run);
+  if (here === undefined) {
+    const near = isRunName(run)
+      ? nearest(run, [...reference.runs(), ...runs.map(({ name }) => name)])
+      : undefined;
+    throw new FirnError('usage', `there is no run ${run}, neither in the reference nor in ${runsDir}`, {
+      advice: near === undefined ? 'Write it as dataset/run.' : `Did you mean "${near}"?`,
+    });
   }
+  const path = join(here.directory, here.npy === undefined ? NPZ_FILE : NPY_FILE);
   const { bytes, dtype } = await readRow(port, path, seqIdx);
   return toFloat32(bytes, dtype);
 }
 
-/** As the first run with known facts was embedded; other models have to be run by their own program. */
+/** As the first run was embedded that says how and has these dimensions; other models are programs of their own. */
 function embedderOf({ port, runsDir }: SearchPlace, reference: OpenReference): Embedder {
   for (const run of reference.runs()) {
-    const facts = readRunFacts(port, join(runsDir, run, RUN_FACTS_FILE));
+    const facts = isRunName(run) ? readRunFacts(port, join(runsDir, run, RUN_FACTS_FILE)) : undefined;
     if (typeof facts?.embedder !== 'string') continue;
-    const { embedder, k, 'reverse-complement': both } = facts;
-    return createEmbedder(embedder, { ...(typeof k === 'number' ? { k } : {}), 'reverse-complement': both === true });
+    const { embedder: name, k, 'reverse-complement': both } = facts;
+    const embedder = createEmbedder(name, {
+      ...(typeof k === 'number' ? { k } : {}),
+      'reverse-complement': both === true,
+    });
+    if (embedder.dims === reference.embeddings.dims) return embedder;
   }
   throw new FirnError('usage', 'no run of this reference says how it was embedded', {
     path: reference.files.directory,

@@ -41,6 +41,7 @@ Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 13
         const { build, openProject, plan } = await import('../project.js');
         const { chooseReporter } = await import('./reporters/choose.js');
         const project = await openProject(globalOptions(command));
+        for (const warning of project.warnings) note(`warning: ${safe(warning)}`);
         for (const { path, reason } of project.ignored) note(`passed over ${safe(path)}: it ${safe(reason)}`);
         const request = { targets, signal, force: flags.force ?? false, jobs: flags.jobs, keepGoing: flags.keepGoing ?? false };
         if (flags.dryRun) {

@@ -27,19 +27,22 @@ export function defineClean(program: Command): void {
         }
         const project = await openProject(globalOptions(command));
         checkTargets(project, targets);
-        const items = await planClean(project, new Set(flags.all ? project.pipeline.targets.keys() : targets));
+        const chosen = new Set(flags.all ? project.pipeline.targets.keys() : targets);
+        const onWait = (holder: string) => note(`waiting for ${safe(holder)} to finish`);
+        const items = flags.execute ? await clean(project, chosen, { signal, onWait }) : await planClean(project, chosen, signal);
         const going = items.filter((item) => item.spared === undefined);
         const bytes = going.reduce((sum, item) => sum + item.bytes, 0);
-        if (flags.execute) await clean(project, items, signal);
         if (flags.json) {
-          printJson({ dryRun: !flags.execute, bytes, removed: going.map((item) => item.path), spared: items.filter((item) => item.spared !== undefined) });
-          return;
+          const spared = items.filter((item) => item.spared !== undefined);
+          printJson({ dryRun: flags.execute !== true, bytes, removed: going.map((item) => item.path), spared });
+          return undefined;
         }
         for (const item of items) {
           if (item.spared === undefined) print(`${flags.execute ? 'removed' : 'would remove'} ${safe(item.path)}`);
           else note(`kept ${safe(item.path)}: ${safe(item.spared)}`);
         }
         print(`${plural(going.length, 'file')}, ${formatBytes(bytes)}${flags.execute ? ' freed' : '; nothing was removed, add --execute to do it'}`);
+        return undefined;
       }),
     );
 }

@@ -40,7 +40,7 @@ export function defineInit(program: Command): void {
           versions: listVersions(loadRegistry(disk, join(root, DEFAULT_VERSIONS))).map(({ version }) => version),
         });
         await writeFileAtomic(disk, path, text);
-        print(`wrote ${safe(path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`);
+        print(`wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`);
         print('next: firn build --dry-run');
       }),
     );

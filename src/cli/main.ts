@@ -1,7 +1,7 @@
 /** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
 import type { Command } from 'commander';
 import { FirnError, messageOf } from '../errors.js';
-import { safe } from './text.js';
+import { formatJson, safe } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
@@ -21,7 +21,7 @@ export function note(text: string): void {
 }
 
 export function printJson(value: unknown): void {
-  print(JSON.stringify(value, null, 2));
+  print(formatJson(value));
 }
 
 /** As given nearest to the command. */

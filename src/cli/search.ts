@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import type { Query, SearchAnswer } from '../search.js';
-import { act, globalOptions, note, print, printJson, wholeNumber } from './main.js';
+import { act, EXIT, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { runNameIn } from './run-name.js';
 import { safe, table } from './text.js';
 
@@ -30,7 +30,11 @@ export function defineSearch(program: Command): void {
     .option('--query-file <fasta>', 'the same from the sequences of a FASTA or FASTQ file')
     .option('--reference <dir>', 'the directory of the reference', 'data/reference')
     .option('-k, --top-k <k>', 'how many neighbours', wholeNumber('--top-k', 1), 10)
-    .option('--nprobe <lists>', 'lists of an IVF index to look into, instead of the number in the index', wholeNumber('--nprobe', 1))
+    .option(
+      '--nprobe <lists>',
+      'lists of an IVF index to look into, instead of the number in the index',
+      wholeNumber('--nprobe', 1),
+    )
     .option('--exclude-same-run', 'leave out rows of the run that the query is from')
     .option('--output <file>', 'write the answer as JSON to this file')
     .option('--json', 'print the answer as JSON')
@@ -52,16 +56,27 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         checkFlags(flags);
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const { topK, nprobe, excludeSameRun = false } = flags;
-        const place = { port: disk, reference: resolve(root, flags.reference), runsDir: join(root, pipeline.runsDir) };
+        const place = {
+          port: disk,
+          reference: resolve(root, flags.reference),
+          runsDir: join(root, pipeline.runsDir),
+        };
         const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };
         const searcher = await openSearch(place, options);
         const answers: object[] = [];
         let told: string | undefined;
+        let unanswered = 0;
         try {
           for await (const query of queriesOf(flags, pipeline.runsDir)) {
             const answer = await searcher.search(query);
+            if (answer.problem !== undefined) {
+              if (flags.queryFile === undefined) throw new FirnError('usage', answer.problem);
+              // The others of the file have their answers.
+              note(`firn: ${safe(answer.problem)}`);
+              unanswered += 1;
+            }
             if (flags.json || flags.output !== undefined) answers.push(answerJson(answer));
-            if (!flags.json) show(answer);
+            if (!flags.json && answer.problem === undefined) show(answer);
             if (answer.note !== undefined && answer.note !== told) note(`note: ${answer.note}`);
             told = answer.note;
           }
@@ -76,7 +91,7 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
           await writeFileAtomic(disk, resolve(flags.output), `${JSON.stringify(json, null, 2)}\n`);
           if (!flags.json) note(`written to ${safe(flags.output)}`);
         }
-        return undefined;
+        return unanswered === 0 ? EXIT.done : EXIT.failed;
       }),
     );
 }
@@ -87,7 +102,10 @@ function checkFlags({ run, seqIdx, query, queryFile }: SearchFlags): void {
     throw new FirnError('usage', 'a search needs one of --run (with --seq-idx), --query and --query-file');
   }
   if ((run === undefined) !== (seqIdx === undefined)) {
-    throw new FirnError('usage', run === undefined ? '--seq-idx goes with --run' : '--run needs --seq-idx: which row of the run?');
+    throw new FirnError(
+      'usage',
+      run === undefined ? '--seq-idx goes with --run' : '--run needs --seq-idx: which row of the run?',
+    );
   }
 }
 
@@ -111,9 +129,13 @@ async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<Q
 }
 
 /** The older system's fields and no others, but for names where runs have them and a metric that is not squared L2. */
-function answerJson({ query, results, metric }: SearchAnswer): object {
+function answerJson({ query, results, metric, problem }: SearchAnswer): object {
   return {
-    query: { run: query.run, seq_idx: query.seq_idx, ...(query.run !== null || query.name === null ? {} : { name: query.name }) },
+    query: {
+      run: query.run,
+      seq_idx: query.seq_idx,
+      ...(query.run !== null || query.name === null ? {} : { name: query.name }),
+    },
     results: results.map(({ rank, distance, dataset, run_id, seq_idx, source_file, name }) => ({
       rank,
       distance,
@@ -124,18 +146,36 @@ function answerJson({ query, results, metric }: SearchAnswer): object {
       ...(name === null ? {} : { name }),
     })),
     ...(metric === 'l2' ? {} : { metric }),
+    ...(problem === undefined ? {} : { error: problem }),
   };
 }
 
 function show(answer: SearchAnswer): void {
   const { query, results, metric } = answer;
-  const asked = query.run === null ? (query.name ?? 'the sequence given') : `${query.run} row ${query.seq_idx}`;
-  print(`nearest to ${safe(asked)}${query.run !== null && query.name !== null ? ` (${safe(query.name)})` : ''}:`);
+  const asked =
+    query.run === null ? (query.name ?? 'the sequence given') : `${query.run} row ${query.seq_idx}`;
+  print(
+    `nearest to ${safe(asked)}${query.run !== null && query.name !== null ? ` (${safe(query.name)})` : ''}:`,
+  );
   const title = metric === 'l2' ? 'distance' : 'inner product';
   print(
     table(
-      [{ title: 'rank', align: 'right' }, { title, align: 'right' }, { title: 'dataset' }, { title: 'run' }, { title: 'row', align: 'right' }, { title: 'sequence' }],
-      results.map((hit) => [String(hit.rank), hit.distance.toFixed(4), hit.dataset, hit.run_id, String(hit.seq_idx), hit.name ?? '']),
+      [
+        { title: 'rank', align: 'right' },
+        { title, align: 'right' },
+        { title: 'dataset' },
+        { title: 'run' },
+        { title: 'row', align: 'right' },
+        { title: 'sequence' },
+      ],
+      results.map((hit) => [
+        String(hit.rank),
+        hit.distance.toFixed(4),
+        hit.dataset,
+        hit.run_id,
+        String(hit.seq_idx),
+        hit.name ?? '',
+      ]),
     ),
   );
 }

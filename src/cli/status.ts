@@ -17,7 +17,10 @@ export function defineStatus(program: Command): void {
         const { recordedStats } = await import('../recorded-stats.js');
         const project = await openProject(globalOptions(command));
         const steps = await plan(project, { targets, signal });
-        const names = [...project.pipeline.targets.keys()].filter((name) => steps.some((step) => step.target === name));
+        // What a named target hangs on is shown with it; targets without a step belong to no other.
+        const names = [...project.pipeline.targets.keys()].filter(
+          (name) => targets.length === 0 || targets.includes(name) || steps.some((step) => step.target === name),
+        );
         const stats = recordedStats(project);
         const lines = names.map((name) => {
           const own = steps.filter((step) => step.target === name);
@@ -43,6 +46,7 @@ function stepJson({ id, action, reasons }: PlannedStep): object {
 }
 
 function stateOf(steps: readonly PlannedStep[]): string {
+  if (steps.length === 0) return 'empty';
   const words: [PlannedStep['action'], string][] = [
     ['blocked', 'failing'],
     ['run', 'stale'],
@@ -57,6 +61,7 @@ function stateOf(steps: readonly PlannedStep[]): string {
 }
 
 function firstReason(steps: readonly PlannedStep[]): string {
+  if (steps.length === 0) return 'nothing matches what it asks for';
   const stale = steps.filter((step) => step.action !== 'fresh');
   if (stale.length === 0) return '';
   const first = whyText(stale[0], false).split('\n')[0];

@@ -12,6 +12,13 @@ export function safe(text: string, keepLines = false): string {
   });
 }
 
+/** JSON that a terminal cannot be fooled with: what `safe` would show is written as JSON's own escapes. */
+export function formatJson(value: unknown): string {
+  return JSON.stringify(value, null, 2).replace(UNSAFE, (char) =>
+    char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
 export interface Column {
   title: string;
   align?: 'right';
@@ -43,6 +50,18 @@ export function widthOf(text: string): number {
     width += /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}$/u.test(char) ? 2 : 1;
   }
   return width;
+}
+
+/** As much of the text as takes up to `width` places. */
+export function cutTo(text: string, width: number): string {
+  let cut = '';
+  let used = 0;
+  for (const char of text) {
+    used += widthOf(char);
+    if (used > width) break;
+    cut += char;
+  }
+  return cut;
 }
 
 /** Decimal units, as `ls --si` and disk makers use. */

@@ -59,18 +59,29 @@ export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
     const running = before.filter((other) => other.action !== 'fresh');
     if (failing !== undefined) {
       planned.set(step.id, { ...base, action: 'blocked', reasons: [hangsOn(failing.id, 'fails')] });
-    } else if (running.length > 0 && !options.force.has(step.target)) {
-      const reasons = running.map((other) =>
-        hangsOn(other.id, other.action === 'maybe' ? 'may run' : 'runs'),
-      );
-      planned.set(step.id, { ...base, action: 'maybe', reasons });
     } else if (running.length > 0) {
-      planned.set(step.id, { ...base, action: 'run', reasons: [{ code: 'forced', text: 'forced' }] });
+      planned.set(step.id, { ...base, ...behind(running, whySurely(step, options, context.records)) });
     } else {
       planned.set(step.id, await planStep(step, { ...context, force: options.force.has(step.target) }));
     }
   }
   return [...planned.values()];
+}
+
+/** A step behind one that runs may be spared by early cutoff, unless something else makes it run. */
+function behind(
+  running: readonly PlannedStep[],
+  surely: Reason | undefined,
+): Pick<PlannedStep, 'action' | 'reasons'> {
+  const waits = running.map((other) => hangsOn(other.id, other.action === 'maybe' ? 'may run' : 'runs'));
+  return surely === undefined
+    ? { action: 'maybe', reasons: waits }
+    : { action: 'run', reasons: [surely, ...waits] };
+}
+
+function whySurely(step: Step, options: BuildOptions, records: Records): Reason | undefined {
+  if (options.force.has(step.target)) return { code: 'forced', text: 'forced' };
+  return records.of(step.id) === undefined ? { code: 'new', text: 'never built' } : undefined;
 }
 
 async function planStep(step: Step, context: DecideContext): Promise<PlannedStep> {

@@ -7,6 +7,7 @@ import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import type { Digests } from './digests.js';
 import { buildManifest, explainChange, keyOf } from './manifest.js';
+import { unprovenOutputs } from './ownership.js';
 import type { Records } from './records.js';
 import type { Store } from './store.js';
 import {
@@ -37,15 +38,24 @@ interface Known {
   memory: Memory | undefined;
 }
 
-export type Decision =
+type Verdict =
   | ({ action: 'fresh'; record: StepRecord } & Known)
   /** Outputs are as recorded; only files that should be gone are still there. */
   | ({ action: 'cleanup'; reasons: Reason[]; record: StepRecord } & Known)
   | ({ action: 'restore'; reasons: Reason[]; record: StepRecord } & Known)
   | ({ action: 'run'; reasons: Reason[] } & Known);
 
-/** Throws FirnError when an input is missing or unusable. */
+/** `unproven`: outputs that stand in the way and may be replaced by equal bytes only. */
+export type Decision = Verdict & { unproven: Output[] };
+
+/** Throws FirnError when an input is missing or unusable, or an output is not firn's to replace. */
 export async function decide(step: Step, context: DecideContext): Promise<Decision> {
+  const verdict = await judge(step, context);
+  const replaces = verdict.action === 'run' || verdict.action === 'restore';
+  return { ...verdict, unproven: replaces ? await unprovenOutputs(step, context) : [] };
+}
+
+async function judge(step: Step, context: DecideContext): Promise<Verdict> {
   const digests = await digestInputs(step, context);
   const record = context.records.of(step.id);
   const memory = await step.rule.memory?.(step, {

@@ -60,7 +60,9 @@ export class Digests {
     for (const file of this.digester(request.kind).files(request.path)) {
       const stat = this.port.stat(join(this.root, file));
       if (stat === undefined) continue;
-      parts.push(`${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`);
+      parts.push(
+        `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`,
+      );
     }
     return parts.join('\n');
   }

@@ -55,8 +55,6 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     return { status: 'ran', stats: decision.record.stats };
   }
   const began = performance.now();
-  checkNames(step, context);
-  const unproven = await unprovenOutputs(step, context);
   try {
     await stage.open();
     const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
@@ -70,7 +68,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     const outputs = result.keep
       ? await keptOutputs(step, context)
       : await stagedOutputs(step, stage, run, context);
-    await compareUnproven(unproven, outputs, context);
+    await compareUnproven(decision.unproven, outputs, context);
     await checkInputs(step, decision, context);
     const record: StepRecord = {
       step: step.id,
@@ -122,48 +120,6 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
     warn: (message) => context.emit({ type: 'warning', step: step.id, message }),
     log: (line) => context.emit({ type: 'log', step: step.id, line }),
   };
-}
-
-/** A rename replaces a file and nothing else; found out before the work and not after it. */
-function checkNames(step: Step, context: ExecuteContext): void {
-  for (const output of step.outputs) {
-    const kind = context.port.stat(join(context.root, output.path))?.kind ?? 'file';
-    if (kind === 'file') continue;
-    throw new FirnError(
-      'conflict',
-      `is ${kind === 'directory' ? 'a folder' : 'no file'}; ${step.id} writes a file there`,
-      {
-        path: output.path,
-        advice: 'Move it away, or give the target another `out`.',
-      },
-    );
-  }
-}
-
-/** Existing outputs that no record and no mark in the file shows to be firn's. Throws for those that are surely not. */
-async function unprovenOutputs(step: Step, context: ExecuteContext): Promise<Output[]> {
-  if (context.force) return [];
-  const unproven: Output[] = [];
-  for (const output of step.outputs) {
-    if (context.port.stat(join(context.root, output.path)) === undefined) continue;
-    if (context.records.forOutput(output.path) !== undefined) continue;
-    const ours = await step.rule.recognises?.(step, output, context);
-    if (ours === false) throw foreignOutput(step, output);
-    if (ours === undefined) unproven.push(output);
-  }
-  return unproven;
-}
-
-function foreignOutput(step: Step, output: Output): FirnError {
-  return new FirnError(
-    'conflict',
-    `is there already and was not written by firn; ${step.id} would overwrite it`,
-    {
-      path: output.path,
-      advice:
-        'Move it away, or build with --force to overwrite it; `firn adopt` takes over an existing reference.',
-    },
-  );
 }
 
 /** An unproven output may be replaced by the same bytes only: then it was firn's, and the record was lost. */

@@ -161,6 +161,8 @@ export interface ExpandView {
   runs(filter: RunFilter): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
+  /** Something a person should know though it is no mistake: a filter that selects nothing. */
+  warn(message: string): void;
   /** Another target, when `name` is one. */
   target(name: string): { steps: readonly Step[]; out: readonly string[] } | undefined;
 }

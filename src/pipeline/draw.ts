@@ -1,5 +1,6 @@
-/** The graph as text for other programs: Graphviz, Mermaid, JSON. Pure. */
+/** The graph as text for other programs: Graphviz, Mermaid, and SVG for a browser. Pure. */
 import type { StepGraph } from '../engine/graph.js';
+import { toSvg } from './draw-svg.js';
 import type { Pipeline } from './load.js';
 
 export interface Drawing {
@@ -32,12 +33,14 @@ export function targetGraph(pipeline: Pipeline, graph: StepGraph): Drawing {
   return { nodes, edges: [...edges.values()] };
 }
 
-export function drawGraph(drawing: Drawing, format: 'dot' | 'mermaid' | 'json'): string {
-  if (format === 'json') return JSON.stringify(drawing, null, 2);
+export type DrawingFormat = 'dot' | 'mermaid' | 'json' | 'svg';
+
+export function drawGraph(drawing: Drawing, format: Exclude<DrawingFormat, 'json'>): string {
+  if (format === 'svg') return toSvg(drawing);
   return format === 'dot' ? toDot(drawing) : toMermaid(drawing);
 }
 
-function label(node: Drawing['nodes'][number]): string {
+export function label(node: Drawing['nodes'][number]): string {
   return node.steps === 1 ? `${node.id} (${node.rule})` : `${node.id} (${node.rule}, ${node.steps} steps)`;
 }
 

@@ -26,6 +26,8 @@ export interface Expansion {
   steps: Step[];
   /** Folders in the runs folder that are passed over, and why. */
   ignored: IgnoredRun[];
+  /** What rules had to say, `target: message`. */
+  warnings: string[];
 }
 
 /** Throws FirnError for a target that cannot be expanded, with its place in pipeline.yaml. */
@@ -44,7 +46,7 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     if (expanded.error !== undefined && (settled || rounds === 0)) throw expanded.error;
     if (settled) {
       checkSteps(pipeline, steps);
-      return { steps, ignored: discovered.ignored };
+      return { steps, ignored: discovered.ignored, warnings: expanded.warnings };
     }
     if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
     world.learn(steps);
@@ -58,13 +60,14 @@ function endless(pipeline: Pipeline, step: Step): Error {
 }
 
 /** A target that finds nothing may find it in the next round: the first error counts once nothing changes any more. */
-function expandOnce(order: readonly Target[], world: World): { steps: Step[]; error?: unknown } {
+function expandOnce(order: readonly Target[], world: World): { steps: Step[]; warnings: string[]; error?: unknown } {
+  const warnings: string[] = [];
   const byTarget = new Map<string, Step[]>();
   let first: { error: unknown } | undefined;
   for (const target of order) {
     let drafts: StepDraft[] = [];
     try {
-      drafts = expandTarget(target, world.viewFor(byTarget));
+      drafts = expandTarget(target, world.viewFor(byTarget, (message) => warnings.push(`${target.name}: ${message}`)));
     } catch (error) {
       first ??= { error };
     }
@@ -73,7 +76,7 @@ function expandOnce(order: readonly Target[], world: World): { steps: Step[]; er
       drafts.map((draft) => ({ ...draft, target: target.name, rule: target.rule })),
     );
   }
-  return { steps: [...byTarget.values()].flat(), ...first };
+  return { steps: [...byTarget.values()].flat(), warnings, ...first };
 }
 
 /** Changes exactly when another round could see something new. */
@@ -157,11 +160,12 @@ class World {
     }
   }
 
-  viewFor(byTarget: ReadonlyMap<string, Step[]>): ExpandView {
+  viewFor(byTarget: ReadonlyMap<string, Step[]>, warn: (message: string) => void): ExpandView {
     return {
       port: this.options.port,
       root: this.options.root,
       runsDir: this.pipeline.runsDir,
+      warn,
       runs: (filter) => this.runs(filter),
       files: (pattern) => this.files(pattern),
       target: (name) => {

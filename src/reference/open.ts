@@ -42,10 +42,14 @@ export async function openReference(port: ReadPort, directory: string): Promise<
   const rows = starts[sources.length];
   if (rows !== embeddings.rows) {
     await embeddings.close();
-    throw new FirnError('conflict', `speaks of ${rows} rows, but ${files.embeddings} has ${embeddings.rows}`, {
-      path: files.metadata,
-      advice: 'The two files are of different states. Build the reference again, or restore both together.',
-    });
+    throw new FirnError(
+      'conflict',
+      `speaks of ${rows} rows, but ${files.embeddings} has ${embeddings.rows}`,
+      {
+        path: files.metadata,
+        advice: 'The two files are of different states. Build the reference again, or restore both together.',
+      },
+    );
   }
   return {
     files,

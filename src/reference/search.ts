@@ -2,6 +2,8 @@
  * Nearest neighbours in a reference: from its index as far as that reaches, exactly for rows the index does not know yet.
  * Says which of the two answered. Knows nothing of how a query came to be a vector.
  */
+import type { ArrayReader } from '../arrays/types.js';
+import { FirnError } from '../errors.js';
 import { exactSearch, outside, type RowRange } from '../faiss/exact.js';
 import type { Neighbour } from '../faiss/nearest.js';
 import { type OpenIndex, openIndex } from '../faiss/search.js';
@@ -35,6 +37,8 @@ export interface ReferenceIndex {
   metric: 'l2' | 'ip';
   /** The first so many rows are what the index answers for; 0 when it cannot be used. */
   usable: number;
+  /** Whether the index says itself that it is of these rows; otherwise what it finds is compared with them. */
+  proven: boolean;
   note?: string;
   close(): Promise<void>;
 }
@@ -44,7 +48,7 @@ export async function openReferenceIndex(port: ReadPort, reference: OpenReferenc
   const path = reference.files.index;
   if (path === undefined) {
     const note = 'there is no index here: every row was compared';
-    return { index: undefined, metric: 'l2', usable: 0, note, close: async () => undefined };
+    return { index: undefined, metric: 'l2', usable: 0, proven: true, note, close: async () => undefined };
   }
   const trailer = await readTrailer(port, path);
   const index = await openIndex(port, path);
@@ -56,25 +60,32 @@ function stateOf(
   { header }: OpenIndex,
   trailer: Trailer | undefined,
   { facts, embeddings }: OpenReference,
-): Pick<ReferenceIndex, 'metric' | 'usable' | 'note'> {
+): Pick<ReferenceIndex, 'metric' | 'usable' | 'proven' | 'note'> {
   // FAISS's other kinds are known by what firn noted when it had them made.
   const metric = header.kind !== 'other' ? header.metric : trailer?.metric === 'ip' ? 'ip' : 'l2';
   const rows = header.kind !== 'other' ? header.rows : Number(trailer?.rows ?? embeddings.rows);
   const unusable = (problem: string) => ({
     metric,
     usable: 0,
+    proven: true,
     note: `the index ${problem} and was not used, every row was compared; \`firn build\` makes it anew`,
   });
-  if (header.kind !== 'other' && header.dims !== embeddings.dims) return unusable(`has ${header.dims} dimensions`);
+  if (header.kind !== 'other' && header.dims !== embeddings.dims)
+    return unusable(`has ${header.dims} dimensions`);
   if (rows > embeddings.rows) return unusable('holds more rows than the reference');
-  // An index that another program wrote does not say of what: its row count is all there is to go by.
-  if (trailer?.firn !== 1 || facts === undefined) return { metric, usable: rows };
+  // Rows that another program joined have no digests to go by: the row count is all there is.
+  if (facts === undefined) return { metric, usable: rows, proven: false };
+  if (trailer?.firn !== 1) return unusable('does not say of which rows it is');
   const same = trailer.embeddings === facts.embeddings || samePrefix(facts.ranges, rows, trailer.layout);
-  return same ? { metric, usable: rows } : unusable('is of other rows');
+  return same ? { metric, usable: rows, proven: true } : unusable('is of other rows');
 }
 
 /** Whether the first `rows` rows are, run by run, the ones that the index was built from. */
-function samePrefix(ranges: readonly { count: number; digest: string }[], rows: number, layout: unknown): boolean {
+function samePrefix(
+  ranges: readonly { count: number; digest: string }[],
+  rows: number,
+  layout: unknown,
+): boolean {
   let sum = 0;
   for (let i = 0; i <= ranges.length; i++) {
     if (sum === rows && layoutDigest(ranges.slice(0, i)) === layout) return true;
@@ -86,16 +97,32 @@ function samePrefix(ranges: readonly { count: number; digest: string }[], rows: 
 
 export async function searchReference(
   { embeddings }: OpenReference,
-  { index, metric, usable, note }: ReferenceIndex,
+  { index, metric, usable, proven, note }: ReferenceIndex,
   request: NeighbourRequest,
 ): Promise<NeighbourAnswer> {
   const { query, k, exclude = [], nprobe, signal } = request;
   const accept = exclude.length === 0 ? {} : { accept: outside(exclude) };
-  if (index === undefined || usable === 0) {
+  const exactly = async (why: string | undefined): Promise<NeighbourAnswer> => {
     const [neighbours] = await exactSearch(embeddings, query, k, metric, { ...accept, signal });
-    return { neighbours, metric, method: 'exact', ...(note === undefined ? {} : { note }) };
+    return { neighbours, metric, method: 'exact', ...(why === undefined ? {} : { note: why }) };
+  };
+  if (index === undefined || usable === 0) return exactly(note);
+  let found: Neighbour[];
+  try {
+    [found] = await index.search(query, k, {
+      ...accept,
+      ...(nprobe === undefined ? {} : { nprobe }),
+      signal,
+    });
+  } catch (error) {
+    const unread = index.header.kind === 'other' && error instanceof FirnError && error.kind === 'missing';
+    if (!unread) throw error;
+    return exactly(`the index was not used, every row was compared: ${error.message}`);
   }
-  const [found] = await index.search(query, k, { ...accept, ...(nprobe === undefined ? {} : { nprobe }), signal });
+  const approximate = index.header.kind === 'other';
+  if (!proven && !(await areRows(found, embeddings, query, metric, approximate))) {
+    return exactly('the index is of other rows and was not used, every row was compared; build it again');
+  }
   const behind = embeddings.rows - usable;
   if (behind === 0) return { neighbours: found, metric, method: 'index' };
   const [missing] = await exactSearch(embeddings, query, k, metric, { from: usable, ...accept, signal });
@@ -105,6 +132,26 @@ export async function searchReference(
     method: 'both',
     note: `the index is behind by ${behind} rows, which were compared one by one; \`firn build\` brings it up`,
   };
+}
+
+/** Neighbours compared with the rows they are said to be. */
+const COMPARED = 32;
+
+/** Whether the array holds, at the rows found, vectors of those very distances; `approximate` ones are not compared. */
+async function areRows(
+  found: readonly Neighbour[],
+  embeddings: ArrayReader,
+  query: Float32Array,
+  metric: 'l2' | 'ip',
+  approximate: boolean,
+): Promise<boolean> {
+  if (found.some(({ id }) => id < 0 || id >= embeddings.rows)) return false;
+  if (approximate) return true;
+  for (const { id, distance } of found.slice(0, COMPARED)) {
+    const [[row]] = await exactSearch(embeddings, query, 1, metric, { from: id, to: id + 1 });
+    if (row?.distance !== distance) return false;
+  }
+  return true;
 }
 
 /** The k best of two answers over different rows; equal distances by smaller row. */

@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import type { ReadPort } from '../files/port.js';
 import { SEQUENCE_NAMES_FILE } from './run-facts.js';
+import { isRunName } from './run-name.js';
 
 const BLOCK = 256 * 1024;
 
-/** For each place its name, or null where the run has none. Each file is read once, up to the last line asked for. */
+/** For each place its name, or null where the run has none (or a name that leads elsewhere). Each file is read once, up to the last line asked for. */
 export async function readNames(
   port: ReadPort,
   runsDir: string,
@@ -15,13 +16,18 @@ export async function readNames(
   for (const { run, seqIdx } of places) wanted.set(run, (wanted.get(run) ?? new Set()).add(seqIdx));
   const found = new Map<string, Map<number, string>>();
   for (const [run, lines] of wanted) {
+    if (!isRunName(run)) continue;
     const path = join(runsDir, run, SEQUENCE_NAMES_FILE);
     if (port.stat(path)?.kind === 'file') found.set(run, await readLines(port, path, lines));
   }
   return places.map(({ run, seqIdx }) => found.get(run)?.get(seqIdx) ?? null);
 }
 
-async function readLines(port: ReadPort, path: string, wanted: ReadonlySet<number>): Promise<Map<number, string>> {
+async function readLines(
+  port: ReadPort,
+  path: string,
+  wanted: ReadonlySet<number>,
+): Promise<Map<number, string>> {
   const found = new Map<number, string>();
   const handle = await port.open(path);
   try {

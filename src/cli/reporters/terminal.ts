@@ -1,6 +1,6 @@
 /** A build on a terminal: the lines of the plain reporter, and below them one line of progress that is redrawn. */
 import type { BuildEvent, Listener } from '../../engine/events.js';
-import { formatBytes, formatSeconds, safe } from '../text.js';
+import { cutTo, formatBytes, formatSeconds, safe } from '../text.js';
 
 const REDRAW_MS = 100;
 /** What is drawn below this share of a step is too early to tell the time left from. */
@@ -29,10 +29,10 @@ export function terminalReporter(plain: Listener): Listener {
     const now = performance.now();
     if (now - drawnAt < REDRAW_MS) return;
     drawnAt = now;
-    const width = (process.stderr.columns ?? 80) - 1;
+    const width = (process.stderr.columns || 80) - 1;
     const parts = [...running].map(([id, step]) => `${safe(id)} ${progressText(step, now)}`.trimEnd());
     if (parts.length === 0 && hashed > 0) parts.push(`checking inputs, ${formatBytes(hashed)} read`);
-    process.stderr.write(`\r\u001b[2K${`[${finished}/${steps}] ${parts.join(' | ')}`.slice(0, width)}`);
+    process.stderr.write(`\r\u001b[2K${cutTo(`[${finished}/${steps}] ${parts.join(' | ')}`, width)}`);
     drawn = true;
   };
 

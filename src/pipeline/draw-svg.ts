@@ -1,0 +1,70 @@
+/** The graph as an SVG: each node one column right of all it hangs on, lines between. Pure; needs no Graphviz. */
+import { type Drawing, label } from './draw.js';
+
+const CHAR = 7.2;
+const BOX = 28;
+const GAP = 16;
+const SPACE = 60;
+const MARGIN = 20;
+
+interface Place {
+  x: number;
+  y: number;
+  width: number;
+}
+
+/** Nodes come in an order where each stands after all it hangs on. */
+export function toSvg(drawing: Drawing): string {
+  const places = place(drawing);
+  const boxes = [...places.values()];
+  const width = boxes.reduce((most, { x, width }) => Math.max(most, x + width), 0) + MARGIN;
+  const height = boxes.reduce((most, { y }) => Math.max(most, y + BOX), 0) + MARGIN;
+  const lines = drawing.edges.flatMap(({ from, to }) => {
+    const [a, b] = [places.get(from), places.get(to)];
+    if (a === undefined || b === undefined) return [];
+    const [x1, y1, x2, y2] = [a.x + a.width, a.y + BOX / 2, b.x, b.y + BOX / 2];
+    const middle = (x1 + x2) / 2;
+    return `  <path d="M${x1} ${y1} C${middle} ${y1} ${middle} ${y2} ${x2 - 6} ${y2}" marker-end="url(#end)"/>`;
+  });
+  const nodes = drawing.nodes.map((node) => {
+    const { x, y, width } = places.get(node.id) as Place;
+    const text = `<text x="${x + width / 2}" y="${y + BOX / 2 + 4}">${escape(label(node))}</text>`;
+    return `  <rect x="${x}" y="${y}" width="${width}" height="${BOX}" rx="4"/>${text}`;
+  });
+  return [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}">`,
+    '  <style>rect{fill:#eef4fa;stroke:#356}path{fill:none;stroke:#567}text{font:12px monospace;text-anchor:middle}</style>',
+    '  <marker id="end" viewBox="0 0 8 8" refX="2" refY="4" markerWidth="7" markerHeight="7" orient="auto">',
+    '    <path d="M0 0L8 4L0 8z" style="fill:#567"/></marker>',
+    ...lines,
+    ...nodes,
+    '</svg>',
+  ].join('\n');
+}
+
+function place({ nodes, edges }: Drawing): Map<string, Place> {
+  const before = new Map<string, string[]>();
+  for (const { from, to } of edges) before.set(to, [...(before.get(to) ?? []), from]);
+  const columns: string[][] = [];
+  const columnOf = new Map<string, number>();
+  for (const { id } of nodes) {
+    const column = (before.get(id) ?? []).reduce((most, from) => Math.max(most, (columnOf.get(from) ?? 0) + 1), 0);
+    columnOf.set(id, column);
+    columns[column] ??= [];
+    columns[column].push(id);
+  }
+  const labels = new Map(nodes.map((node) => [node.id, label(node)]));
+  const places = new Map<string, Place>();
+  let x = MARGIN;
+  for (const column of columns) {
+    const longest = column.reduce((most, id) => Math.max(most, (labels.get(id) as string).length), 0);
+    const width = Math.ceil(longest * CHAR) + 20;
+    for (const [i, id] of column.entries()) places.set(id, { x, y: MARGIN + i * (BOX + GAP), width });
+    x += width + SPACE;
+  }
+  return places;
+}
+
+function escape(text: string): string {
+  return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
+}
