@@ -6,11 +6,13 @@ import { FirnError } from '../src/errors.js';
 import { LineWriter } from '../src/files/line-writer.js';
 import { isPattern } from '../src/pipeline/pattern.js';
 import { NPZ_FILE } from '../src/runs/discover.js';
-import { readRunFacts, RUN_FACTS_FILE, SEQUENCE_NAMES_FILE, SKIPPED_FILE } from '../src/runs/run-facts.js';
+import { RUN_FACTS_FILE, readRunFacts, SEQUENCE_NAMES_FILE, SKIPPED_FILE } from '../src/runs/run-facts.js';
 import { createEmbedder, type Embedder } from '../src/sequences/embedder.js';
 import { readSequences } from '../src/sequences/read.js';
 
-const EXTENSIONS = /\.(fasta|fastq|fa|fq|fna|fas|fsa)(\.gz)?$/i;
+/** Of files of sequences; each may be followed by `.gz`. */
+export const EXTENSIONS = ['fasta', 'fastq', 'fa', 'fq', 'fna', 'fas', 'fsa'];
+const EXTENSION = new RegExp(`\\.(${EXTENSIONS.join('|')})(\\.gz)?$`, 'i');
 /** Embedded sequences gathered before they are written. */
 const BLOCK_ROWS = 2048;
 
@@ -29,9 +31,20 @@ const rule: Rule = {
     type: 'object',
     additionalProperties: false,
     properties: {
-      embedder: { type: 'string', enum: ['kmer'], default: 'kmer', description: 'What turns a sequence into a vector.' },
+      embedder: {
+        type: 'string',
+        enum: ['kmer'],
+        default: 'kmer',
+        description: 'What turns a sequence into a vector.',
+      },
       version: { type: 'string', minLength: 1, description: 'The model version of the runs made.' },
-      k: { type: 'integer', minimum: 1, maximum: 6, default: 4, description: 'kmer: length of a k-mer; 4^k dimensions.' },
+      k: {
+        type: 'integer',
+        minimum: 1,
+        maximum: 6,
+        default: 4,
+        description: 'kmer: length of a k-mer; 4^k dimensions.',
+      },
       'reverse-complement': {
         type: 'boolean',
         default: false,
@@ -46,14 +59,22 @@ const rule: Rule = {
       const field = `from.${i}`;
       const matches = view.files(pattern);
       if (matches.length === 0 && !isPattern(pattern)) {
-        throw target.error(`there is no file ${pattern}`, 'Paths are relative to the folder of pipeline.yaml.', field);
+        throw target.error(
+          `there is no file ${pattern}`,
+          'Paths are relative to the folder of pipeline.yaml.',
+          field,
+        );
       }
       for (const match of matches) {
         const { dataset, run } = runOf(target, match.path, match.wildcards, field);
         const draft = draftFor(target, match.path, view.runsDir, dataset, run);
         const other = drafts.get(draft.id);
         if (other !== undefined && other.inputs[0].path !== match.path) {
-          throw target.error(`${other.inputs[0].path} and ${match.path} would both be the run ${dataset}/${run}`, 'Rename one of them.', field);
+          throw target.error(
+            `${other.inputs[0].path} and ${match.path} would both be the run ${dataset}/${run}`,
+            'Rename one of them.',
+            field,
+          );
         }
         drafts.set(draft.id, draft);
       }
@@ -72,13 +93,26 @@ const rule: Rule = {
     expectOwnRun(step, context);
     const { embedder: name, k, 'reverse-complement': both } = step.params as unknown as Params;
     const embedder = createEmbedder(name, { k, 'reverse-complement': both });
-    const counts = await embedFile(context.resolve(source), embedder, { array, names, skipped: skippedFile }, context);
-    const facts = { firn: 1, ...(step.params as { [name: string]: Json }), dims: embedder.dims, source, ...counts };
+    const counts = await embedFile(
+      context.resolve(source),
+      embedder,
+      { array, names, skipped: skippedFile },
+      context,
+    );
+    const facts = {
+      firn: 1,
+      ...(step.params as { [name: string]: Json }),
+      dims: embedder.dims,
+      source,
+      ...counts,
+    };
     const writer = await LineWriter.create(context.port, factsFile);
     await writer.write(`${JSON.stringify(facts, null, 2)}\n`);
     await writer.finish();
     if (counts.skipped > 0) {
-      context.warn(`${counts.skipped} of ${counts.sequences + counts.skipped} sequences were not embedded (they need ${embedder.needs}); ${step.outputs[2].path} names them`);
+      context.warn(
+        `${counts.skipped} of ${counts.sequences + counts.skipped} sequences were not embedded (they need ${embedder.needs}); ${step.outputs[2].path} names them`,
+      );
     }
     return { stats: { sequences: counts.sequences, skipped: counts.skipped, dims: embedder.dims } };
   },
@@ -94,7 +128,7 @@ function runOf(
 ): { dataset: string; run: string } {
   const parts = path.split('/');
   const dataset = wildcards.dataset ?? parts[parts.length - 2];
-  const run = wildcards.run ?? parts[parts.length - 1].replace(EXTENSIONS, '');
+  const run = wildcards.run ?? parts[parts.length - 1].replace(EXTENSION, '');
   if (dataset === undefined) {
     throw target.error(
       `${path} names no dataset`,
@@ -103,12 +137,22 @@ function runOf(
     );
   }
   if ([dataset, run].some((name) => name === '' || name.startsWith('.'))) {
-    throw target.error(`${path} would be the run ${dataset}/${run}, and names of runs do not begin with a dot`, 'Rename the file.', field);
+    throw target.error(
+      `${path} would be the run ${dataset}/${run}, and names of runs do not begin with a dot`,
+      'Rename the file.',
+      field,
+    );
   }
   return { dataset, run };
 }
 
-function draftFor(target: RuleTarget, source: string, runsDir: string, dataset: string, run: string): StepDraft {
+function draftFor(
+  target: RuleTarget,
+  source: string,
+  runsDir: string,
+  dataset: string,
+  run: string,
+): StepDraft {
   const directory = `${runsDir}/${dataset}/${run}`;
   return {
     id: `${target.name}:${dataset}/${run}`,
@@ -129,10 +173,14 @@ function expectOwnRun(step: Step, context: RunContext): void {
   const copy = join(dirname(array), NPZ_FILE);
   if (context.port.stat(copy) === undefined || context.port.stat(array) !== undefined) return;
   if (readRunFacts(context.port, facts)?.firn === 1) return;
-  throw new FirnError('conflict', `is a run already, and not one that firn made; ${step.id} would make another in its place`, {
-    path: dirname(step.outputs[0].path),
-    advice: 'Move it away, or give the sequences another name.',
-  });
+  throw new FirnError(
+    'conflict',
+    `is a run already, and not one that firn made; ${step.id} would make another in its place`,
+    {
+      path: dirname(step.outputs[0].path),
+      advice: 'Move it away, or give the sequences another name.',
+    },
+  );
 }
 
 async function embedFile(
@@ -179,4 +227,3 @@ async function embedFile(
   await skippedNames.finish();
   return { sequences, skipped };
 }
-

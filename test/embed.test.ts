@@ -34,7 +34,9 @@ function sequences(seed: number, count: number): { name: string; bases: string }
 
 /** In lines of 60, with a description behind the name. */
 function fasta(list: { name: string; bases: string }[]): string {
-  return list.map(({ name, bases }) => `>${name} sampled somewhere\n${bases.replace(/.{60}/g, '$&\n')}\n`).join('');
+  return list
+    .map(({ name, bases }) => `>${name} sampled somewhere\n${bases.replace(/.{60}/g, '$&\n')}\n`)
+    .join('');
 }
 
 function fastq(list: { name: string; bases: string }[]): string {
@@ -44,7 +46,7 @@ function fastq(list: { name: string; bases: string }[]): string {
 /** Counts by slices and a dictionary; compares every run with its own reading of the files. */
 const ORACLE = `
 import glob, gzip, itertools, json, numpy as np, os, sys
-root, k = sys.argv[1], int(sys.argv[2])
+root, k, both = sys.argv[1], int(sys.argv[2]), 'both' in sys.argv
 column = {''.join(w): i for i, w in enumerate(itertools.product('ACGT', repeat=k))}
 def records(path):
     data = (gzip.open if path.endswith('.gz') else open)(path, 'rt').read()
@@ -60,6 +62,7 @@ for path in sorted(glob.glob(root + '/sequences/*/*')):
         n = np.zeros(len(column))
         for at in range(len(bases) - k + 1):
             if bases[at:at + k] in column: n[column[bases[at:at + k]]] += 1
+        if both: n = n + np.array([n[column[''.join('TGCA'['ACGT'.index(b)] for b in reversed(w))]] for w in column])
         if n.any():
             rows.append((n / np.sqrt((n * n).sum())).astype('<f4')); names.append(read)
         else: skipped.append((read, len(bases)))
@@ -79,11 +82,21 @@ print(checked)
 
 oracleTest(test, ['numpy'], 'FASTA and FASTQ, plain and gzip, as an independent count has them', async () => {
   const project = new TestProject(PIPELINE);
-  const short = [{ name: 'tiny', bases: 'AC' }, { name: 'unknown', bases: 'NNNNNNNNNN' }, { name: 'broken', bases: 'ACNGTNAC' }];
+  const short = [
+    { name: 'tiny', bases: 'AC' },
+    { name: 'unknown', bases: 'NNNNNNNNNN' },
+    { name: 'broken', bases: 'ACNGTNAC' },
+  ];
   project.write('sequences/A/plain.fasta', fasta(sequences(1, 3000)));
-  project.write('sequences/A/packed.fasta.gz', gzipSync(fasta([...sequences(2, 40), ...short, ...sequences(3, 3)])));
+  project.write(
+    'sequences/A/packed.fasta.gz',
+    gzipSync(fasta([...sequences(2, 40), ...short, ...sequences(3, 3)])),
+  );
   // Two members in one file, as bgzip and cat make them.
-  project.write('sequences/B/members.fq.gz', Buffer.concat([gzipSync(fastq(sequences(4, 30))), gzipSync(fastq(short))]));
+  project.write(
+    'sequences/B/members.fq.gz',
+    Buffer.concat([gzipSync(fastq(sequences(4, 30))), gzipSync(fastq(short))]),
+  );
   project.write('sequences/B/plain.fastq', fastq(sequences(5, 20)));
   project.write('sequences/B/crlf.fasta', fasta(sequences(6, 5)).replaceAll('\n', '\r\n'));
   project.write('sequences/B/none.fasta', '');
@@ -98,9 +111,20 @@ oracleTest(test, ['numpy'], 'FASTA and FASTQ, plain and gzip, as an independent 
   assert.equal(new Set(project.reference().metadata.runs.map(({ version }) => version)), new Set(['kmer-3']));
 });
 
+oracleTest(test, ['numpy'], 'both strands counted, as an independent count has them', async () => {
+  const project = new TestProject(PIPELINE.replace('k: 3', 'k: 3, reverse-complement: true'));
+  project.write(
+    'sequences/A/one.fasta',
+    fasta([{ name: 'lower', bases: 'GATTACAGATTACANGT' }, ...sequences(7, 12)]),
+  );
+  assert.is((await project.build()).failed, 0);
+  assert.is(python(ORACLE, project.root, '3', 'both').trim(), '1');
+});
+
 test('a changed file rebuilds its run and no other', async () => {
   const project = new TestProject(PIPELINE);
-  for (const name of ['a', 'b', 'c']) project.write(`sequences/A/${name}.fasta`, fasta(sequences(name.charCodeAt(0), 5)));
+  for (const name of ['a', 'b', 'c'])
+    project.write(`sequences/A/${name}.fasta`, fasta(sequences(name.charCodeAt(0), 5)));
   assert.is((await project.build()).ran, 4);
   assert.is((await project.build()).ran, 0);
   project.write('sequences/A/b.fasta', fasta(sequences(99, 6)));
@@ -127,7 +151,10 @@ test('a run that is there by another hand is not overwritten', async () => {
     project.write('sequences/A/b.fasta', fasta(sequences(2, 5)));
     await project.writeRun('A/a', { dims: 64 });
     if (made === 'npz only') {
-      python('import numpy as np, os, sys\nx = np.load(sys.argv[1] + ".npy"); np.savez_compressed(sys.argv[1] + ".npz", embeddings=x); os.unlink(sys.argv[1] + ".npy")', project.path(`${RUNS}/A/a/embeddings`));
+      python(
+        'import numpy as np, os, sys\nx = np.load(sys.argv[1] + ".npy"); np.savez_compressed(sys.argv[1] + ".npz", embeddings=x); os.unlink(sys.argv[1] + ".npy")',
+        project.path(`${RUNS}/A/a/embeddings`),
+      );
     }
     const before = project.digests(`${RUNS}/A/a`);
     const { steps } = await project.build('--keep-going');
@@ -145,15 +172,25 @@ test('a run that is there by another hand is not overwritten', async () => {
 });
 
 test('dataset and run from the parts of a name', async () => {
-  const project = new TestProject('targets:\n  e: {rule: embed, from: "raw/{run}/{dataset}_R?.fasta", with: {k: 2}}\n');
+  const project = new TestProject(
+    'targets:\n  e: {rule: embed, from: "raw/{run}/{dataset}_R?.fasta", with: {k: 2}}\n',
+  );
   project.write('raw/2024-11-20/Marine_R1.fasta', '>a\nACGT\n');
   project.write('raw/2024-11-21/Soil_R1.fasta', '>a\nACGT\n');
   assert.equal(idsWith(await project.build(), 'ran'), ['e:Marine/2024-11-20', 'e:Soil/2024-11-21']);
   assert.ok(project.exists(`${RUNS}/Soil/2024-11-21/embeddings.npy`));
 
   const cases: [from: string, files: string[], says: RegExp][] = [
-    ['"*.fasta"', ['a.fasta'], /a\.fasta names no dataset\n {2}Put the file into a folder named for its dataset/],
-    ['["s/A/*.fasta", "s/A/*.fa"]', ['s/A/x.fasta', 's/A/x.fa'], /s\/A\/x\.fasta and s\/A\/x\.fa would both be the run A\/x\n {2}Rename one/],
+    [
+      '"*.fasta"',
+      ['a.fasta'],
+      /a\.fasta names no dataset\n {2}Put the file into a folder named for its dataset/,
+    ],
+    [
+      '["s/A/*.fasta", "s/A/*.fa"]',
+      ['s/A/x.fasta', 's/A/x.fa'],
+      /s\/A\/x\.fasta and s\/A\/x\.fa would both be the run A\/x\n {2}Rename one/,
+    ],
     ['"s/A/..fasta"', ['s/A/..fasta'], /would be the run A\/\., and names of runs do not begin with a dot/],
     ['s/A/no.fasta', ['s/A/x.fasta'], /there is no file s\/A\/no\.fasta/],
   ];

@@ -1,5 +1,5 @@
 /** kill -9: the next build takes the lock over, completes what was decided, drops the rest, and ends in the same bytes. */
-import { mkdirSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readLog, rewriteLog } from '../src/engine/log-file.js';
@@ -130,17 +130,22 @@ for (const moved of [[], [EMBEDDINGS], [EMBEDDINGS, METADATA]]) {
   });
 }
 
-test('a journal that was cut was never decided: the step is done again', async () => {
+test('a journal that was cut or altered was never decided: the step is done again', async () => {
   const crash = await stagedProject();
   const { project, after } = crash;
   await plantJournal(crash);
+  project.write('precious.txt', 'precious');
+  const altered = project.read(JOURNAL).toString().replace(`"to":"${METADATA}"`, '"to":"precious.txt"');
+  assert.match(altered, /precious/);
+  project.write('cache/journal/altered.jsonl', altered);
   project.write(JOURNAL, project.read(JOURNAL).subarray(0, -20));
   const result = await project.build();
   assert.equal(idsWith(result, 'ran'), ['index:reference', 'reference']);
   assert.is(stepOf(result, 'reference').reason.split(';')[0], 'run A/r2 is new');
   assert.equal(project.digests('data'), after);
   assert.equal(project.leftovers(), []);
-  assert.equal(project.exists(JOURNAL), false);
+  assert.equal(readdirSync(project.path('cache/journal')), []);
+  assert.is(project.read('precious.txt').toString(), 'precious');
 });
 
 test('records and remembered digests that were cut or garbled cost time only', async () => {

@@ -1,6 +1,6 @@
-/** The row list of another program's metadata: every form of it is read, in memory that does not grow with rows. */
+/** Metadata of references: every form of another program's row list is read, and of firn's own only the ranges. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
@@ -8,9 +8,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
+import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { readRowSources } from '../src/reference/row-sources.js';
 
-const test = suite('metadata of another program');
+const test = suite('metadata of references');
 
 const folder = mkdtempSync(join(tmpdir(), 'firn-metadata-'));
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
@@ -62,24 +63,29 @@ const name = fc.oneof(
 );
 const plain = { noNullPrototype: true };
 const row = fc.record({ dataset: name, run_id: name, seq_idx: fc.nat(3), source_file: name }, plain);
+/** Rows of few runs, so that many of them go on where the one before ended. */
+const ofFew = fc.record(
+  {
+    dataset: fc.constantFrom('A', 'B'),
+    run_id: fc.constant('r'),
+    seq_idx: fc.nat(2),
+    source_file: fc.constant(''),
+  },
+  plain,
+);
+const list = fc.oneof(fc.array(row, { minLength: 1 }), fc.array(ofFew, { minLength: 1 }));
 const inside = fc.oneof(fc.jsonValue(), fc.array(row), fc.record({ sequences: fc.array(row) }, plain));
 
 test('rows come back as they were, wherever in the file the list stands', async () => {
   await fc.assert(
-    fc.asyncProperty(
-      fc.array(row, { minLength: 1 }),
-      inside,
-      inside,
-      fc.nat(4),
-      async (rows, before, after, indent) => {
-        assert.equal(
-          await rowsIn(JSON.stringify({ total: before, sequences: rows, datasets: after }, null, indent)),
-          rows,
-        );
-        assert.equal(await rowsIn(JSON.stringify({ sequences: rows, runs: after }, null, indent)), rows);
-        assert.equal(await rowsIn(JSON.stringify(rows, null, indent)), rows);
-      },
-    ),
+    fc.asyncProperty(list, inside, inside, fc.nat(4), async (rows, before, after, indent) => {
+      assert.equal(
+        await rowsIn(JSON.stringify({ total: before, sequences: rows, datasets: after }, null, indent)),
+        rows,
+      );
+      assert.equal(await rowsIn(JSON.stringify({ sequences: rows, runs: after }, null, indent)), rows);
+      assert.equal(await rowsIn(JSON.stringify(rows, null, indent)), rows);
+    }),
     { numRuns: 60 },
   );
 });
@@ -143,6 +149,64 @@ test('cut at every byte it is refused', async () => {
   const bytes = Buffer.from(whole);
   await rowsIn(bytes);
   for (let end = 0; end < bytes.length; end++) await refused(bytes.subarray(0, end));
+});
+
+test('of what firn wrote the ranges are read, wherever the blocks of the file end', async () => {
+  const range = { count: 2, digest: 'sha256:00', dtype: 'f4', version: null, retained: false } as const;
+  const factsOf = (padding: number): ReferenceFacts => ({
+    ranges: Array.from({ length: 4200 }, (_, i) => ({
+      ...range,
+      dataset: i === 0 ? 'x'.repeat(padding) : 'é',
+      run_id: `r${i}`,
+    })),
+    dims: 4,
+    dtype: 'f4',
+    embeddings: 'sha256:11',
+    trainedRows: undefined,
+  });
+  const path = join(folder, 'own.json');
+  const keyAt = async (padding: number): Promise<number> => {
+    rmSync(path, { force: true });
+    await writeMetadata(disk, path, factsOf(padding), { sequences: true });
+    return readFileSync(path).indexOf('\n  "sequences": [');
+  };
+  const block = 1024 * 1024;
+  const start = await keyAt(1);
+  // The padded name stands among the datasets and in its range.
+  const padding = 1 + Math.floor((block - start) / 2);
+  assert.ok(padding > 1, `${start}`);
+  for (let shift = -10; shift <= 2; shift++) {
+    const at = await keyAt(padding + shift);
+    assert.ok(Math.abs(at - block) < 32);
+    assert.equal((await readMetadata(disk, path))?.ranges, factsOf(padding + shift).ranges, `key at ${at}`);
+  }
+});
+
+test('of what has another layout no more than a block is read to see that it is not of firn', async () => {
+  const rows = Array.from({ length: 40_000 }, (_, i) => ({
+    dataset: 'A',
+    run_id: 'r',
+    seq_idx: i,
+    source_file: '',
+  }));
+  const path = written(JSON.stringify({ firn: { format: 1 }, runs: [], sequences: rows }, null, 4));
+  let bytes = 0;
+  const open: typeof disk.open = async (name) => {
+    const handle = await disk.open(name);
+    return {
+      path: handle.path,
+      size: handle.size,
+      stat: () => handle.stat(),
+      close: () => handle.close(),
+      async read(into, position) {
+        const got = await handle.read(into, position);
+        bytes += got;
+        return got;
+      },
+    };
+  };
+  assert.is(await readMetadata({ ...disk, open }, path), undefined);
+  assert.ok(bytes > 0 && bytes <= 1024 * 1024, `${bytes}`);
 });
 
 /** Prints the largest resident memory of a process that does nothing but read the file. */

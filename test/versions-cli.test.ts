@@ -47,28 +47,65 @@ interface Read {
 
 oracleTest(test, ['numpy'], 'the way of the guide: register, tag, list, compare', async () => {
   const project = await labProject();
-  await versions(project, 'register', '--version', 'v1.0', '--model', 'nt-500m-1000g', '--description', 'Initial baseline');
+  await versions(
+    project,
+    'register',
+    '--version',
+    'v1.0',
+    '--model',
+    'nt-500m-1000g',
+    '--description',
+    'Initial baseline',
+  );
   await versions(project, 'auto-tag', '--version', 'v1.0');
-  await versions(project, 'register', '--version', 'v2.0', '--model', 'nt-500m-2000g', '--description', 'Fine-tuned on eDNA');
+  await versions(
+    project,
+    'register',
+    '--version',
+    'v2.0',
+    '--model',
+    'nt-500m-2000g',
+    '--description',
+    'Fine-tuned on eDNA',
+  );
   await project.writeRun('Marine/2025-01-01', { seed: 4, rows: 7 });
   await project.writeRun('Lake/2025-01-02', { seed: 5, rows: 8 });
   await versions(project, 'tag-run', 'Marine/2025-01-01', '--version', 'v2.0');
   await versions(project, 'tag-run', 'consolidated_data/runs/Lake/2025-01-02/', '--version=v2.0');
   const read = JSON.parse(python(READ, project.root)) as Read;
   assert.equal(read.versions, {
-    'v1.0': ['nt-500m-1000g', 'Initial baseline', ['Marine/2024-11-20', 'Marine/2024-12-01', 'Soil/2024-11-21']],
+    'v1.0': [
+      'nt-500m-1000g',
+      'Initial baseline',
+      ['Marine/2024-11-20', 'Marine/2024-12-01', 'Soil/2024-11-21'],
+    ],
     'v2.0': ['nt-500m-2000g', 'Fine-tuned on eDNA', ['Lake/2025-01-02', 'Marine/2025-01-01']],
   });
 
-  const list = JSON.parse(await versions(project, 'list', '--json')) as { versions: { version: string; model: string; description: string; runs: string[] }[] };
-  assert.equal(Object.fromEntries(list.versions.map((v) => [v.version, [v.model, v.description, v.runs]])), read.versions);
-  assert.match(await versions(project, 'list'), /^version {2}model +runs {2}registered +description\nv1\.0 +nt-500m-1000g +3 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}Initial baseline\nv2\.0 +nt-500m-2000g +2 .*\n$/);
+  const list = JSON.parse(await versions(project, 'list', '--json')) as {
+    versions: { version: string; model: string; description: string; runs: string[] }[];
+  };
+  assert.equal(
+    Object.fromEntries(list.versions.map((v) => [v.version, [v.model, v.description, v.runs]])),
+    read.versions,
+  );
+  assert.match(
+    await versions(project, 'list'),
+    /^version {2}model +runs {2}registered +description\nv1\.0 +nt-500m-1000g +3 {2}\d{4}-\d\d-\d\d \d\d:\d\d {2}Initial baseline\nv2\.0 +nt-500m-2000g +2 .*\n$/,
+  );
 
   const compared = JSON.parse(await versions(project, 'compare', 'v1.0', 'v2.0', '--json'));
-  assert.equal(compared.sides.map((side: { version: string; rows: number; runs: string[] }) => [side.version, side.rows, side.runs]), [
-    ['v1.0', read.rows['v1.0'], read.versions['v1.0'][2]],
-    ['v2.0', read.rows['v2.0'], read.versions['v2.0'][2]],
-  ]);
+  assert.equal(
+    compared.sides.map((side: { version: string; rows: number; runs: string[] }) => [
+      side.version,
+      side.rows,
+      side.runs,
+    ]),
+    [
+      ['v1.0', read.rows['v1.0'], read.versions['v1.0'][2]],
+      ['v2.0', read.rows['v2.0'], read.versions['v2.0'][2]],
+    ],
+  );
   assert.equal([compared.common, compared.onlyFirst, compared.onlySecond], [['Marine'], ['Soil'], ['Lake']]);
   const text = await versions(project, 'compare', 'v1.0', 'v2.0');
   assert.match(text, /v1\.0 +nt-500m-1000g +3 +2 +15 +8\nv2\.0 +nt-500m-2000g +2 +2 +15 +8\n/);
@@ -78,21 +115,39 @@ oracleTest(test, ['numpy'], 'the way of the guide: register, tag, list, compare'
   assert.equal(idsWith(built, 'ran'), ['v1', 'v2']);
   assert.equal(project.reference('data/reference_v1.0').names, read.versions['v1.0'][2]);
   assert.equal(project.reference('data/reference_v2.0').names, read.versions['v2.0'][2]);
-  assert.equal(new Set(project.reference('data/reference_v2.0').metadata.runs.map(({ version }) => version)), new Set(['v2.0']));
+  assert.equal(
+    new Set(project.reference('data/reference_v2.0').metadata.runs.map(({ version }) => version)),
+    new Set(['v2.0']),
+  );
 });
 
 test('auto-tag leaves tagged runs, and --json says which it tagged', async () => {
   const project = await labProject();
-  await versions(project, 'register', '--version', 'v1.0', '--model', 'a');
+  await versions(
+    project,
+    'register',
+    '--version',
+    'v1.0',
+    '--model',
+    'a',
+    '--description',
+    'Initial baseline',
+  );
   await versions(project, 'register', '--version', 'v2.0', '--model', 'b');
   await versions(project, 'tag-run', 'Soil/2024-11-21', '--version', 'v2.0');
   assert.equal(JSON.parse(await versions(project, 'auto-tag', '--version', 'v1.0', '--json')), {
     tagged: ['Marine/2024-11-20', 'Marine/2024-12-01'],
     version: 'v1.0',
   });
-  assert.match(await versions(project, 'auto-tag', '--version', 'v2.0'), /^0 runs tagged with v2\.0, 3 had a version already\n$/);
+  assert.match(
+    await versions(project, 'auto-tag', '--version', 'v2.0'),
+    /^0 runs tagged with v2\.0, 3 had a version already\n$/,
+  );
   const before = project.snapshot('data');
-  assert.match(await versions(project, 'register', '--version', 'v1.0', '--model', 'a'), /is registered already/);
+  assert.match(
+    await versions(project, 'register', '--version', 'v1.0', '--model', 'a'),
+    /is registered already/,
+  );
   assert.match(await versions(project, 'tag-run', 'Soil/2024-11-21', '--version', 'v2.0'), /tagged Soil/);
   assert.equal(project.snapshot('data'), before, 'what changes nothing writes nothing');
 });
@@ -107,11 +162,49 @@ test('moving a run to another version moves it between the references', async ()
   assert.equal(project.reference('data/reference_v2.0').names, ['Soil/2024-11-21']);
   const refused = await project.firn('versions', 'tag-run', 'Marine/2024-12-01', '--version', 'v2.0');
   assert.is(refused.code, 1);
-  assert.match(refused.stderr, /run Marine\/2024-12-01 is tagged with version "v1\.0", and can be in one only\n {2}Use --force/);
+  assert.match(
+    refused.stderr,
+    /run Marine\/2024-12-01 is tagged with version "v1\.0", and can be in one only\n {2}Use --force/,
+  );
   await versions(project, 'tag-run', 'Marine/2024-12-01', '--version', 'v2.0', '--force');
   assert.equal(idsWith(await project.build(), 'ran'), ['v1', 'v2']);
   assert.equal(project.reference('data/reference_v1.0').names, ['Marine/2024-11-20']);
   assert.equal(project.reference('data/reference_v2.0').names, ['Soil/2024-11-21', 'Marine/2024-12-01']);
+});
+
+test('a run that is not there any more is named, and the others are counted', async () => {
+  const project = await labProject();
+  await versions(project, 'register', '--version', 'v1.0', '--model', 'a');
+  await versions(project, 'auto-tag', '--version', 'v1.0');
+  project.remove('consolidated_data/runs/Soil/2024-11-21');
+  const { code, stdout, stderr } = await project.firn('versions', 'compare', 'v1.0', 'v1.0', '--json');
+  assert.is(code, 0);
+  const [side] = (JSON.parse(stdout) as { sides: { rows: number; knownRuns: number; runs: string[] }[] })
+    .sides;
+  assert.equal([side.runs.length, side.knownRuns, side.rows], [3, 2, 9]);
+  assert.match(
+    stderr,
+    /^note: not on disk or not readable, and not counted in the sequences of v1\.0: Soil\/2024-11-21\n/,
+  );
+});
+
+test('-C names the project before the command and behind it', async () => {
+  const project = await labProject();
+  const elsewhere = new TestProject();
+  for (const args of [
+    ['-C', project.root, 'versions', 'register', '--version', 'v1.0', '--model', 'a'],
+    ['versions', 'register', '--version', 'v2.0', '--model', 'b', '-C', project.root],
+    ['versions', '-C', project.root, 'register', '--version', 'v3.0', '--model', 'c'],
+  ]) {
+    const { code, stderr } = await elsewhere.firn(...args);
+    assert.is(code, 0, stderr);
+  }
+  const list = JSON.parse(await versions(project, 'list', '--json')) as { versions: { version: string }[] };
+  assert.equal(
+    list.versions.map(({ version }) => version),
+    ['v1.0', 'v2.0', 'v3.0'],
+  );
+  assert.not(elsewhere.exists('data'));
 });
 
 test('a run in two versions is an error', async () => {
@@ -134,7 +227,10 @@ test('a run in two versions is an error', async () => {
   project.write(REGISTRY, JSON.stringify(registry));
   const { code, stderr } = await project.firn('build');
   assert.is(code, 1);
-  assert.match(stderr, /embedding_versions\.json: run A\/r is in two versions: the registry says "v1\.0", the run itself "kmer-2"/);
+  assert.match(
+    stderr,
+    /embedding_versions\.json: run A\/r is in two versions: the registry says "v1\.0", the run itself "kmer-2"/,
+  );
 });
 
 test('many at once lose nothing', async () => {
@@ -151,8 +247,16 @@ test('mistakes', async () => {
   const project = await labProject();
   await versions(project, 'register', '--version', 'v1.0', '--model', 'a');
   const cases: [args: string[], code: number, says: RegExp][] = [
-    [['tag-run', 'Marin/2024-11-20', '--version', 'v1.0'], 2, /there is no run Marin\/2024-11-20\n {2}Did you mean "Marine\/2024-11-20"\?/],
-    [['tag-run', 'Marine/2024-11-20', '--version', 'v1.1'], 1, /version "v1\.1" is not registered\n {2}Did you mean "v1\.0"\?/],
+    [
+      ['tag-run', 'Marin/2024-11-20', '--version', 'v1.0'],
+      2,
+      /there is no run Marin\/2024-11-20\n {2}Did you mean "Marine\/2024-11-20"\?/,
+    ],
+    [
+      ['tag-run', 'Marine/2024-11-20', '--version', 'v1.1'],
+      1,
+      /version "v1\.1" is not registered\n {2}Did you mean "v1\.0"\?/,
+    ],
     [['auto-tag', '--version', 'v9'], 1, /version "v9" is not registered/],
     [['compare', 'v1.0', 'v9'], 1, /version "v9" is not registered/],
     [['register', '--version', 'v1.0', '--model', 'b'], 1, /registered with another model/],

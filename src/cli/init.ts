@@ -23,6 +23,7 @@ export function defineInit(program: Command): void {
         const { checkProjectPath } = await import('../pipeline/project-path.js');
         const { DEFAULT_VERSIONS } = await import('../pipeline/load.js');
         const { findFiles } = await import('../pipeline/pattern.js');
+        const { EXTENSIONS } = await import('../../rules/embed.js');
         const root = resolve(globalOptions(command).directory);
         const path = join(root, PIPELINE_FILE);
         if (disk.stat(path) !== undefined) {
@@ -30,18 +31,22 @@ export function defineInit(program: Command): void {
         }
         const runsDir = checkProjectPath(flags.runs, (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }));
         const { runs } = discoverRuns(disk, join(root, runsDir));
-        const sequences = ['fasta', 'fa', 'fastq', 'fasta.gz', 'fa.gz', 'fastq.gz']
-          .map((extension) => ({ extension, files: findFiles(disk, root, `sequences/*/*.${extension}`).length }))
-          .filter(({ files }) => files > 0);
+        // Where there are runs, a model made them, and sequences are not to be embedded by another.
+        const sequences = runs.length > 0 ? [] : EXTENSIONS.flatMap((extension) => [extension, `${extension}.gz`])
+          .map((extension) => `sequences/*/*.${extension}`)
+          .filter((pattern) => findFiles(disk, root, pattern).length > 0);
         const text = starterPipeline({
           runsDir,
           schema: schemaPath(root),
-          sequences: sequences.map(({ extension }) => `sequences/*/*.${extension}`),
-          versions: listVersions(loadRegistry(disk, join(root, DEFAULT_VERSIONS))).map(({ version }) => version),
+          sequences,
+          versions: listVersions(loadRegistry(disk, join(root, DEFAULT_VERSIONS)))
+            .filter(({ runCount }) => runCount > 0)
+            .map(({ version }) => version),
         });
         await writeFileAtomic(disk, path, text);
         print(`wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`);
         print('next: firn build --dry-run');
+        return undefined;
       }),
     );
 }

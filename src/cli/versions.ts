@@ -28,17 +28,23 @@ Examples:
     .description('add a model version')
     .requiredOption('--version <name>', 'such as v1.0')
     .requiredOption('--model <model>', 'the model, such as nt-500m-1000g')
-    .option('--description <text>', 'what is special about it', '')
+    .option('--description <text>', 'what is special about it')
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExample:\n  firn versions register --version v1.0 --model nt-500m-1000g')
-    .action((flags: { version: string; model: string; description: string; json?: boolean }, command: Command) =>
-      change(command, async ({ registry, lib }) => {
-        const { version, model, description } = flags;
-        const changed = lib.registerVersion(registry, { version, model, description }, new Date());
-        if (flags.json) printJson({ registered: version, model });
-        else print(`${safe(version)} (${safe(model)}) is registered${changed === registry ? ' already' : ''}`);
-        return changed;
-      }),
+    .action(
+      (flags: { version: string; model: string; description?: string; json?: boolean }, command: Command) =>
+        change(command, async ({ registry, lib }) => {
+          const { version, model, description } = flags;
+          const changed = lib.registerVersion(
+            registry,
+            { version, model, ...(description === undefined ? {} : { description }) },
+            new Date(),
+          );
+          if (flags.json) printJson({ registered: version, model });
+          else
+            print(`${safe(version)} (${safe(model)}) is registered${changed === registry ? ' already' : ''}`);
+          return changed;
+        }),
     );
 
   versions
@@ -54,12 +60,18 @@ Examples:
         const name = runNameIn(runsDir, run);
         const own = ownVersion(name);
         if (own !== undefined && own !== flags.version) {
-          throw new FirnError('conflict', `run ${name} says itself that ${own} made it`, { advice: 'A run that another model makes belongs in a folder of its own.' });
+          throw new FirnError('conflict', `run ${name} says itself that ${own} made it`, {
+            advice: 'A run that another model makes belongs in a folder of its own.',
+          });
         }
         if (!runs.includes(name)) {
-          throw new FirnError('usage', `there is no run ${name}`, { advice: suggest(name, runs.length > 20 ? runs.slice(0, 20) : runs) });
+          throw new FirnError('usage', `there is no run ${name}`, {
+            advice: suggest(name, runs.length > 20 ? runs.slice(0, 20) : runs),
+          });
         }
-        const changed = lib.tagRun(registry, name, flags.version, new Date(), { force: flags.force ?? false });
+        const changed = lib.tagRun(registry, name, flags.version, new Date(), {
+          force: flags.force ?? false,
+        });
         if (flags.json) printJson({ tagged: [name], version: flags.version });
         else print(`tagged ${safe(name)} with ${safe(flags.version)}`);
         return changed;
@@ -74,12 +86,16 @@ Examples:
     .addHelpText('after', '\nExample:\n  firn versions auto-tag --version v1.0')
     .action((flags: { version: string; json?: boolean }, command: Command) =>
       change(command, async ({ registry, lib, runs, ownVersion }) => {
-        const untagged = runs.filter((name) => (lib.versionOf(registry, name) ?? ownVersion(name)) === undefined);
+        const untagged = runs.filter(
+          (name) => (lib.versionOf(registry, name) ?? ownVersion(name)) === undefined,
+        );
         const { registry: changed, tagged } = lib.autoTag(registry, untagged, flags.version, new Date());
         if (flags.json) printJson({ tagged, version: flags.version });
         else {
           for (const name of tagged) print(`tagged ${safe(name)}`);
-          print(`${plural(tagged.length, 'run')} tagged with ${safe(flags.version)}, ${runs.length - tagged.length} had a version already`);
+          print(
+            `${plural(tagged.length, 'run')} tagged with ${safe(flags.version)}, ${runs.length - tagged.length} had a version already`,
+          );
         }
         return changed;
       }),
@@ -92,12 +108,31 @@ Examples:
     .addHelpText('after', '\nExample:\n  firn versions list --json')
     .action((flags: { json?: boolean }, command: Command) =>
       look(command, async ({ registry, lib }) => {
-        const all = lib.listVersions(registry).map((version) => ({ ...version, runs: lib.runsOf(registry, version.version) }));
+        const all = lib
+          .listVersions(registry)
+          .map((version) => ({ ...version, runs: lib.runsOf(registry, version.version) }));
         if (flags.json) printJson({ versions: all });
         else if (all.length === 0) print('no version is registered; see `firn versions register --help`');
         else {
-          const rows = all.map((v) => [v.version, v.model, String(v.runs.length), v.registeredAt.slice(0, 16).replace('T', ' '), v.description]);
-          print(table([{ title: 'version' }, { title: 'model' }, { title: 'runs', align: 'right' }, { title: 'registered' }, { title: 'description' }], rows));
+          const rows = all.map((v) => [
+            v.version,
+            v.model,
+            String(v.runs.length),
+            v.registeredAt.slice(0, 16).replace('T', ' '),
+            v.description,
+          ]);
+          print(
+            table(
+              [
+                { title: 'version' },
+                { title: 'model' },
+                { title: 'runs', align: 'right' },
+                { title: 'registered' },
+                { title: 'description' },
+              ],
+              rows,
+            ),
+          );
         }
       }),
     );
@@ -115,13 +150,40 @@ Examples:
           for (const run of lib.runsOf(registry, version)) shapes.set(run, await shapeOf(run));
         }
         const comparison = compareVersions(registry, first, second, (name) => shapes.get(name));
+        for (const side of comparison.sides) {
+          const lost = side.runs.filter((run) => shapes.get(run) === undefined).map((run) => safe(run));
+          if (lost.length > 0)
+            note(
+              `note: not on disk or not readable, and not counted in the sequences of ${safe(side.version)}: ${lost.join(', ')}`,
+            );
+        }
         if (flags.json) {
           printJson(comparison);
           return;
         }
-        const rows = comparison.sides.map((side) => [side.version, side.model, String(side.runs.length), String(side.datasets.length), formatCount(side.rows), side.dims.join(', ')]);
-        print(table([{ title: 'version' }, { title: 'model' }, { title: 'runs', align: 'right' }, { title: 'datasets', align: 'right' }, { title: 'sequences', align: 'right' }, { title: 'dimensions', align: 'right' }], rows));
-        const datasets = (names: readonly string[]) => (names.length === 0 ? 'none' : names.map((name) => safe(name)).join(', '));
+        const rows = comparison.sides.map((side) => [
+          side.version,
+          side.model,
+          String(side.runs.length),
+          String(side.datasets.length),
+          formatCount(side.rows),
+          side.dims.join(', '),
+        ]);
+        print(
+          table(
+            [
+              { title: 'version' },
+              { title: 'model' },
+              { title: 'runs', align: 'right' },
+              { title: 'datasets', align: 'right' },
+              { title: 'sequences', align: 'right' },
+              { title: 'dimensions', align: 'right' },
+            ],
+            rows,
+          ),
+        );
+        const datasets = (names: readonly string[]) =>
+          names.length === 0 ? 'none' : names.map((name) => safe(name)).join(', ');
         print(`datasets with runs of both: ${datasets(comparison.common)}`);
         print(`of ${safe(first)} only: ${datasets(comparison.onlyFirst)}`);
         print(`of ${safe(second)} only: ${datasets(comparison.onlySecond)}`);
@@ -178,12 +240,16 @@ function change(command: Command, action: (context: Context) => Promise<Registry
   });
 }
 
-async function contextOf(root: string, pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'>): Promise<Context> {
+async function contextOf(
+  root: string,
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'>,
+): Promise<Context> {
   const { disk } = await import('../files/disk.js');
   const lib = await import('../runs/versions.js');
   const { discoverRuns } = await import('../runs/discover.js');
   const { openRun } = await import('../runs/run-array.js');
   const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
+  const { isRunName } = await import('../runs/run-name.js');
   const registry = lib.loadRegistry(disk, join(root, pipeline.versionsFile));
   const runsDir = join(root, pipeline.runsDir);
   return {
@@ -193,6 +259,7 @@ async function contextOf(root: string, pipeline: Pick<Pipeline, 'runsDir' | 'ver
     runsDir: pipeline.runsDir,
     ownVersion: (run) => versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)),
     async shapeOf(run) {
+      if (!isRunName(run)) return undefined;
       try {
         const reader = await openRun(disk, join(runsDir, run));
         await reader.close();
@@ -205,7 +272,9 @@ async function contextOf(root: string, pipeline: Pick<Pipeline, 'runsDir' | 'ver
 }
 
 /** Folders as pipeline.yaml names them, or the defaults where there is none. */
-async function places(command: Command): Promise<{ root: string; pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> }> {
+async function places(
+  command: Command,
+): Promise<{ root: string; pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> }> {
   const { projectPlaces } = await import('../project.js');
   return projectPlaces(globalOptions(command).directory);
 }

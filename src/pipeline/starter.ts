@@ -6,7 +6,7 @@ export interface Found {
   schema: string;
   /** Patterns of sequence files that match something. */
   sequences: string[];
-  /** Registered model versions. */
+  /** Model versions that have runs. */
   versions: string[];
 }
 
@@ -37,7 +37,9 @@ export function starterPipeline(found: Found): string {
   );
   const references = ['reference'];
   for (const version of found.versions) {
-    const name = `reference-${version.replace(/[^A-Za-z0-9._-]/g, '-')}`;
+    const word = version.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^-+|-+$/g, '');
+    let name = `reference-${word}`;
+    for (let i = 2; references.includes(name); i++) name = `reference-${word}-${i}`;
     references.push(name);
     lines.push(
       `  ${name}:`,

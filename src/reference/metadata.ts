@@ -13,7 +13,9 @@ const FORMAT = 1;
 /** The part before the sequences: about 300 bytes a run. */
 const HEAD_LIMIT = 256 * 1024 * 1024;
 const HEAD_BLOCK = 1024 * 1024;
-const SEQUENCES_KEY = /\n {2}"sequences": \[/;
+/** JSON indented by two, as firn and most Python programs write it. */
+const HEAD_START = Buffer.from('{\n  "');
+const SEQUENCES_KEY = Buffer.from('\n  "sequences": [');
 
 export interface ReferenceFacts {
   ranges: Range[];
@@ -155,16 +157,22 @@ async function readHead(port: ReadPort, path: string): Promise<string | undefine
   try {
     const blocks: Buffer[] = [];
     const block = Buffer.allocUnsafe(HEAD_BLOCK);
+    let before = Buffer.alloc(0);
     for (let position = 0; position < HEAD_LIMIT; ) {
       const read = await handle.read(block, position);
       if (read === 0) return undefined;
-      blocks.push(Buffer.from(block.subarray(0, read)));
+      const bytes = Buffer.from(block.subarray(0, read));
+      // Another program's file, or firn's written anew in another layout, would be read as a whole in vain.
+      if (position === 0 && !bytes.subarray(0, HEAD_START.length).equals(HEAD_START)) return undefined;
+      blocks.push(bytes);
+      // The key may lie across two blocks.
+      const found = Buffer.concat([before, bytes]).indexOf(SEQUENCES_KEY);
+      if (found !== -1) {
+        const text = Buffer.concat(blocks).toString('utf8', 0, position - before.length + found);
+        return `${text.replace(/,\s*$/, '')}\n}`;
+      }
+      before = bytes.subarray(Math.max(0, read - SEQUENCES_KEY.length + 1));
       position += read;
-      const text = Buffer.concat(blocks).toString('utf8');
-      const found = SEQUENCES_KEY.exec(text);
-      if (found !== null) return `${text.slice(0, found.index).replace(/,\s*$/, '')}\n}`;
-      // Another program's file may begin with the sequences; its head would be the whole file.
-      if (position === read && !text.includes('"firn": {') && !text.includes('"runs": [')) return undefined;
     }
     return undefined;
   } finally {

@@ -52,7 +52,13 @@ export async function openRun(port: ReadPort, directory: string): Promise<ArrayR
       advice: 'Look at the analysis that should have written it.',
     });
   }
-  return openArray(port, path);
+  try {
+    return await openArray(port, path);
+  } catch (error) {
+    // Another step may just have replaced the original by its copy.
+    if (runFile(port, directory) === path) throw error;
+    return openRun(port, directory);
+  }
 }
 
 /** Digests runs by content; paths are relative to `root`. */
@@ -72,22 +78,26 @@ async function digestRun(
   const { port } = options;
   const truth = runFile(port, directory);
   if (truth === undefined) return undefined;
-  const digest = await digestFile(truth, options);
+  const digest = await digestOf(await openRun(port, directory), options);
   const copy = join(directory, NPZ_FILE);
   if (truth === copy || port.stat(copy)?.kind !== 'file') return digest;
   // A copy that firn made is derived, also when it was damaged since: the step that makes it sees to that.
   if (copyIsRecorded || (await readCopyNote(port, copy)) !== undefined) return digest;
-  if ((await digestFile(copy, options)).digest !== digest.digest) {
-    throw new FirnError('conflict', `differs from ${copy}, and nothing says that firn made that file from it`, {
-      path: truth,
-      advice: 'One run cannot be two arrays: remove or rename the file that is wrong.',
-    });
+  if ((await digestOf(await openArray(port, copy), options)).digest !== digest.digest) {
+    throw new FirnError(
+      'conflict',
+      `differs from ${copy}, and nothing says that firn made that file from it`,
+      {
+        path: truth,
+        advice: 'One run cannot be two arrays: remove or rename the file that is wrong.',
+      },
+    );
   }
   return digest;
 }
 
-async function digestFile(path: string, options: DigestOptions): Promise<Digest> {
-  const reader = await openArray(options.port, path);
+/** Closes the reader. */
+async function digestOf(reader: ArrayReader, options: DigestOptions): Promise<Digest> {
   try {
     const digest = await arrayDigest(reader, options.signal, options.onBytes);
     return { digest, facts: { rows: reader.rows, dims: reader.dims, dtype: reader.dtype } };

@@ -38,3 +38,12 @@ export function shell(project: TestProject, line: string, env: Record<string, st
   });
   return { code: status, stdout, stderr };
 }
+
+/** Runs the work for all items, two at a time: starting a program takes longer than what it does. */
+export async function forAll<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  const queue = [...items];
+  const one = async (): Promise<void> => {
+    for (let item = queue.shift(); item !== undefined; item = queue.shift()) await work(item);
+  };
+  await Promise.all([one(), one()]);
+}

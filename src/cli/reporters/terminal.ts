@@ -1,4 +1,4 @@
-/** A build on a terminal: the lines of the plain reporter, and below them one line of progress that is redrawn. */
+/** A build on a terminal: the plain reporter's lines of what has ended, and below them one line of what runs, redrawn. */
 import type { BuildEvent, Listener } from '../../engine/events.js';
 import { cutTo, formatBytes, formatSeconds, safe } from '../text.js';
 
