@@ -4,15 +4,19 @@
  */
 import type { ExpandView, Input, Json, Output, Rule, RuleTarget, RunContext, StepDraft } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
+import { LineWriter } from '../src/files/line-writer.js';
 import { runProgram } from '../src/files/run-program.js';
 import { fillWildcards, wildcardsOf } from '../src/pipeline/pattern.js';
 import { suggest } from '../src/pipeline/nearest.js';
 import { checkProjectPath } from '../src/pipeline/project-path.js';
+import { RUN_FACTS_FILE } from '../src/runs/run-facts.js';
 
 interface Detail {
   /** What {in} stands for. */
   in: string[];
   wildcards: { [name: string]: string };
+  /** The version of the runs made is noted beside them, so that it outlives the sources. */
+  writesFacts: boolean;
 }
 
 const rule: Rule = {
@@ -60,6 +64,8 @@ const rule: Rule = {
     const detail = step.detail as unknown as Detail;
     const words = argv.flatMap((word) => fillWord(word, detail, step.outputs, context));
     await runProgram(words, { cwd: context.root, signal: context.signal, onLine: context.log });
+    const facts = step.outputs.filter((output) => output.path.endsWith(`/${RUN_FACTS_FILE}`));
+    for (const output of detail.writesFacts ? facts : []) await writeFacts(output, step.params, detail.in, context);
     return {};
   },
 };
@@ -104,16 +110,17 @@ function draftFor(
   source: Source,
   wildcards: { [name: string]: string },
 ): StepDraft {
-  checkWords(target, { in: source.in.length, out: target.out.length }, wildcards);
+  checkWords(target, { in: source.in, out: target.out }, wildcards);
   const { uses: named, ...params } = target.with as { uses: string[]; [name: string]: Json };
   const uses = named.map((path, i) => checkProjectPath(path, (message, advice) => target.error(message, advice, `with.uses.${i}`)));
   const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
-  const detail: Detail = { in: source.in, wildcards };
+  const facts = factsOf(outputs, params.version);
+  const detail: Detail = { in: source.in, wildcards, writesFacts: facts.length > 0 };
   return {
     id,
     params: { ...params, argv: target.run },
     inputs: [...source.inputs, ...uses.map((path) => ({ kind: 'file', path }))],
-    outputs,
+    outputs: [...outputs, ...facts],
     detail: detail as unknown as Json,
   };
 }
@@ -125,29 +132,52 @@ function outputOf(path: string, runsDir: string): Output {
   return { kind: isRun ? 'run' : 'file', path };
 }
 
-const PLACEHOLDER = /\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?\}/g;
+/** The file beside each run that says which version it is; none where the program writes that file itself. */
+function factsOf(outputs: readonly Output[], version: Json | undefined): Output[] {
+  if (version === undefined) return [];
+  const paths = outputs.filter((output) => output.kind === 'run').map((output) => factsPath(output.path));
+  return [...new Set(paths)]
+    .filter((path) => !outputs.some((output) => output.path === path))
+    .map((path) => ({ kind: 'file', path }));
+}
 
-function checkWords(target: RuleTarget, counts: { in: number; out: number }, wildcards: { [name: string]: string }): void {
+function factsPath(path: string): string {
+  return `${path.slice(0, path.lastIndexOf('/'))}/${RUN_FACTS_FILE}`;
+}
+
+async function writeFacts(output: Output, params: Json, sources: readonly string[], context: RunContext): Promise<void> {
+  const { version, argv } = params as { version: string; argv: string[] };
+  const writer = await LineWriter.create(context.port, context.stage(output));
+  await writer.write(`${JSON.stringify({ firn: 1, version, sources, command: argv }, null, 2)}\n`);
+  await writer.finish();
+}
+
+/** `{in}`, `{out[1]}`, `{out.dir}`, `{dataset}`; doubled braces stand for themselves. */
+const PLACEHOLDER = /\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?(\.dir)?\}/g;
+
+function checkWords(target: RuleTarget, lists: { in: string[]; out: string[] }, wildcards: { [name: string]: string }): void {
   const known = ['in', 'out', ...Object.keys(wildcards)];
   for (const [i, word] of target.run.entries()) {
     const problem = (message: string, advice?: string) => target.error(message, advice, `run.${i}`);
     if (word.includes('\0')) throw problem('an argument cannot hold a NUL character');
     if (word === '' && i === 0) throw problem('the first word names the program, and it is empty');
-    for (const [token, name, index] of word.matchAll(PLACEHOLDER)) {
+    for (const [token, name, index, folder] of word.matchAll(PLACEHOLDER)) {
       if (name === undefined) continue;
       if (!known.includes(name)) throw problem(`{${name}} stands for nothing`, `${suggest(name, known)} Write {{ and }} for braces.`);
       if (name !== 'in' && name !== 'out') {
-        if (index !== undefined) throw problem(`${token}: {${name}} is no list`, `Write {${name}}.`);
+        if (token !== `{${name}}`) throw problem(`${token}: {${name}} is no list of files`, `Write {${name}}.`);
         continue;
       }
-      const count = counts[name];
+      // Files in one folder have one folder.
+      const list = folder !== undefined && index === undefined ? [...new Set(lists[name].map(folderOf))] : lists[name];
+      const count = list.length;
       if (index !== undefined && Number(index) >= count) throw problem(`there is no ${token}: {${name}} stands for ${count} ${count === 1 ? 'file' : 'files'}`);
-      if (index !== undefined || word === token) {
+      if (index !== undefined || (word === token && folder === undefined)) {
         if (count === 0) throw problem('{in} stands for nothing', target.from.length === 0 ? 'Name what it is made from: `from`.' : 'What `from` names makes nothing.');
         continue;
       }
       if (count !== 1) {
-        throw problem(`{${name}} stands for ${count} files in "${word}"`, `Make it a word by itself, or pick one with {${name}[0]}.`);
+        throw problem(`${token} stands for ${count} ${folder === undefined ? 'files' : 'folders'} in "${word}"`, `Make it a word by itself, or pick one with {${name}[0]}.`);
       }
     }
   }
@@ -155,14 +185,17 @@ function checkWords(target: RuleTarget, counts: { in: number; out: number }, wil
 
 /** One word of the command with its placeholders filled; a word that is just `{in}` becomes one word a file. */
 function fillWord(word: string, detail: Detail, outputs: readonly Output[], context: RunContext): string[] {
-  const lists: { [name: string]: string[] } = {
-    in: detail.in.map(asArgument),
-    out: outputs.map((output) => asArgument(relative(context, context.stage(output)))),
-  };
-  if (word === '{in}' || word === '{out}') return lists[word.slice(1, -1)];
-  const filled = word.replace(PLACEHOLDER, (token, name: string | undefined, index: string | undefined) => {
+  const own = detail.writesFacts ? outputs.filter((output) => !output.path.endsWith(`/${RUN_FACTS_FILE}`)) : outputs;
+  const lists = new Map([
+    ['in', detail.in.map(asArgument)],
+    ['out', own.map((output) => asArgument(relative(context, context.stage(output))))],
+  ]);
+  if (word === '{in}' || word === '{out}') return lists.get(word.slice(1, -1)) as string[];
+  const filled = word.replace(PLACEHOLDER, (token, name?: string, index?: string, folder?: string) => {
     if (name === undefined) return token[0];
-    return lists[name] === undefined ? detail.wildcards[name] : lists[name][Number(index ?? 0)];
+    const file = lists.get(name)?.[Number(index ?? 0)];
+    if (file === undefined) return detail.wildcards[name];
+    return folder === undefined ? file : folderOf(file);
   });
   if (filled.startsWith('-') && !word.startsWith('-')) {
     throw new FirnError('failed', `"${filled}" begins with a dash, and the program would take it for an option`, {
@@ -170,6 +203,10 @@ function fillWord(word: string, detail: Detail, outputs: readonly Output[], cont
     });
   }
   return [filled];
+}
+
+function folderOf(path: string): string {
+  return path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '.';
 }
 
 /** A name that begins with a dash must not be taken for an option. */

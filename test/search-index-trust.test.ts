@@ -100,6 +100,11 @@ oracleTest(
     assert.is((await project.build()).failed, 0);
     const own = await ask(project, 'ref', 'A/r1');
     assert.equal([own.note, own.metric, own.rows], ['', 'ip', exact(project, 'ip')], 'by inner product');
+    await project.writeRun('A/r2', { seed: 3, rows: 30 });
+    assert.is((await project.build('r')).failed, 0);
+    const behind = await ask(project, 'ref', 'A/r1');
+    assert.match(behind.note, /^note: the index is behind by 30 rows/);
+    assert.equal([behind.metric, behind.rows], ['ip', exact(project, 'ip')], 'the larger product is nearer');
     python(
       "import faiss, sys, numpy as np\nx = np.load(sys.argv[1] + '/consolidated_embeddings.npy')\nindex = faiss.IndexFlatL2(8); index.add(x); faiss.write_index(index, sys.argv[1] + '/consolidated_index.faiss')",
       project.path('ref'),

@@ -51,22 +51,57 @@ for (const [prefix, shape, kind] of [
   ['reference', 'last', 'flat'],
   ['reference', 'bare', 'ivf'],
 ] as const) {
-  oracleTest(test, ['numpy', 'faiss'], `written by Python: ${prefix}_*, sequences ${shape}, index ${kind}`, async () => {
-    const project = new TestProject();
-    const expected = JSON.parse(python(WRITE, project.path('reference'), prefix, shape, kind)) as Found['results'];
-    const finished = await project.firn('search', '--reference', 'reference', '--run', 'Sø "il"/run,1', '--seq-idx', '2', '-k', '9', '--json');
-    assert.is(finished.code, 0, finished.stderr);
-    const { results } = parse<Found & { metric?: string }>(finished);
-    const place = ({ dataset, run_id, seq_idx, source_file }: Found['results'][number]) => ({ dataset, run_id, seq_idx, source_file });
-    assert.equal(results.map(place), expected.map(place));
-    for (const [i, { distance }] of expected.entries()) assert.ok(Math.abs(results[i].distance - distance) < 1e-4);
-    assert.is(parse<{ metric?: string }>(finished).metric, kind === 'ip' ? 'ip' : undefined);
-    if (kind === 'flat') assert.match(finished.stderr, /the index is behind by 20 rows/);
-    if (kind === 'ivf') assert.is(finished.stderr, '');
-    // A row of the run that stands in two pieces of nothing: the runs stay apart.
-    const last = await project.firn('search', '--reference', 'reference', '--run', 'Marine/2024-11-22', '--seq-idx', '49', '-k', '1', '--json');
-    assert.equal(parse<Found>(last).results.map(place)[0].seq_idx, 49);
-  });
+  oracleTest(
+    test,
+    ['numpy', 'faiss'],
+    `written by Python: ${prefix}_*, sequences ${shape}, index ${kind}`,
+    async () => {
+      const project = new TestProject();
+      const expected = JSON.parse(
+        python(WRITE, project.path('reference'), prefix, shape, kind),
+      ) as Found['results'];
+      const finished = await project.firn(
+        'search',
+        '--reference',
+        'reference',
+        '--run',
+        'Sø "il"/run,1',
+        '--seq-idx',
+        '2',
+        '-k',
+        '9',
+        '--json',
+      );
+      assert.is(finished.code, 0, finished.stderr);
+      const { results } = parse<Found & { metric?: string }>(finished);
+      const place = ({ dataset, run_id, seq_idx, source_file }: Found['results'][number]) => ({
+        dataset,
+        run_id,
+        seq_idx,
+        source_file,
+      });
+      assert.equal(results.map(place), expected.map(place));
+      for (const [i, { distance }] of expected.entries())
+        assert.ok(Math.abs(results[i].distance - distance) < 1e-4);
+      assert.is(parse<{ metric?: string }>(finished).metric, kind === 'ip' ? 'ip' : undefined);
+      if (kind === 'flat') assert.match(finished.stderr, /the index is behind by 20 rows/);
+      if (kind === 'ivf') assert.is(finished.stderr, '');
+      // A row of the run that stands in two pieces of nothing: the runs stay apart.
+      const last = await project.firn(
+        'search',
+        '--reference',
+        'reference',
+        '--run',
+        'Marine/2024-11-22',
+        '--seq-idx',
+        '49',
+        '-k',
+        '1',
+        '--json',
+      );
+      assert.equal(parse<Found>(last).results.map(place)[0].seq_idx, 49);
+    },
+  );
 }
 
 oracleTest(test, ['numpy'], 'rows of a run in several pieces and out of order', async () => {
@@ -83,22 +118,74 @@ json.dump({'sequences': rows}, open(sys.argv[1] + '/reference_metadata.json', 'w
 `,
     project.path('ref'),
   );
-  for (const [run, row, at] of [['A/one', 0, 6], ['A/two', 5, 1], ['A/two', 2, 11]] as const) {
-    const { results } = parse<Found>(await project.firn('search', '--reference', 'ref', '--run', run, '--seq-idx', String(row), '-k', '1', '--json'));
-    assert.equal([`${results[0].dataset}/${results[0].run_id}`, results[0].seq_idx, results[0].distance], [run, row, 0], String(at));
+  for (const [run, row, at] of [
+    ['A/one', 0, 6],
+    ['A/two', 5, 1],
+    ['A/two', 2, 11],
+  ] as const) {
+    const { results } = parse<Found>(
+      await project.firn(
+        'search',
+        '--reference',
+        'ref',
+        '--run',
+        run,
+        '--seq-idx',
+        String(row),
+        '-k',
+        '1',
+        '--json',
+      ),
+    );
+    assert.equal(
+      [`${results[0].dataset}/${results[0].run_id}`, results[0].seq_idx, results[0].distance],
+      [run, row, 0],
+      String(at),
+    );
   }
-  const others = parse<Found>(await project.firn('search', '--reference', 'ref', '--run', 'A/one', '--seq-idx', '0', '--exclude-same-run', '--json'));
-  assert.equal(others.results.map(({ run_id }) => run_id), Array(6).fill('two'));
+  const others = parse<Found>(
+    await project.firn(
+      'search',
+      '--reference',
+      'ref',
+      '--run',
+      'A/one',
+      '--seq-idx',
+      '0',
+      '--exclude-same-run',
+      '--json',
+    ),
+  );
+  assert.equal(
+    others.results.map(({ run_id }) => run_id),
+    Array(6).fill('two'),
+  );
 });
 
 test('metadata that is none is named', async () => {
   const good = '{"dataset": "A", "run_id": "r", "seq_idx": 0}';
-  for (const metadata of ['', 'hello', '{"sequences": [', '{"sequences": []}', '[1, 2, 3]', `[${good}]`, `{"sequences": [${good}`]) {
+  for (const metadata of [
+    '',
+    'hello',
+    '{"sequences": [',
+    '{"sequences": []}',
+    '[1, 2, 3]',
+    `[${good}]`,
+    `{"sequences": [${good}`,
+  ]) {
     const project = new TestProject();
     await project.writeRun('A/r', { rows: 3 });
     project.write('ref/reference_embeddings.npy', project.read('consolidated_data/runs/A/r/embeddings.npy'));
     project.write('ref/reference_metadata.json', metadata);
-    const { code, stderr } = await project.firn('search', '--reference', 'ref', '--run', 'A/r', '--seq-idx', '0');
+    const { code, stderr } = await project.firn(
+      'search',
+      '--reference',
+      'ref',
+      '--run',
+      'A/r',
+      '--seq-idx',
+      '0',
+    );
     assert.is(code, 1, metadata);
     assert.match(stderr, /^firn: ref\/reference_metadata\.json: /);
     assert.not.match(stderr, /\n\s+at /);
@@ -131,23 +218,46 @@ for rank, (distance, i) in enumerate(zip(distances[0], indices[0]), 1):
 print(json.dumps({'query': {'run': run, 'seq_idx': seq_idx}, 'results': results}))
 `;
 
-oracleTest(test, ['numpy', 'faiss'], 'the older search works on a reference of firn, and they agree', async () => {
-  const project = new TestProject(`targets:
+oracleTest(
+  test,
+  ['numpy', 'faiss'],
+  'the older search works on a reference of firn, and they agree',
+  async () => {
+    const project = new TestProject(`targets:
   reference: {rule: consolidate, runs: all, out: data/reference}
   index: {rule: index, from: [reference]}
 `);
-  await project.writeRun('Soil/2024-11-21', { seed: 2, rows: 70 });
-  await project.writeRun('Marine/2024-11-20', { seed: 1, rows: 11_000 });
-  assert.is((await project.build()).failed, 0);
-  // A later run stands behind, whatever its name.
-  await project.writeRun('Air/2025-01-01', { seed: 3, rows: 30 });
-  assert.is((await project.build()).failed, 0);
-  for (const [run, row] of [['Soil/2024-11-21', 7], ['Air/2025-01-01', 29], ['Marine/2024-11-20', 10_999]] as const) {
-    const old = JSON.parse(python(`import os\nos.chdir(${JSON.stringify(project.root)})\n${OLD_SEARCH}`, 'data/reference', run, String(row), '12')) as Found;
-    const found = parse<Found>(await project.firn('search', '--run', run, '--seq-idx', String(row), '--top-k', '12', '--json'));
-    assert.equal(found.results.map(({ distance, ...rest }) => rest), old.results.map(({ distance, ...rest }) => rest));
-    for (const [i, { distance }] of old.results.entries()) assert.ok(Math.abs(found.results[i].distance - distance) < 1e-4);
-  }
-});
+    await project.writeRun('Soil/2024-11-21', { seed: 2, rows: 70 });
+    await project.writeRun('Marine/2024-11-20', { seed: 1, rows: 11_000 });
+    assert.is((await project.build()).failed, 0);
+    // A later run stands behind, whatever its name.
+    await project.writeRun('Air/2025-01-01', { seed: 3, rows: 30 });
+    assert.is((await project.build()).failed, 0);
+    for (const [run, row] of [
+      ['Soil/2024-11-21', 7],
+      ['Air/2025-01-01', 29],
+      ['Marine/2024-11-20', 10_999],
+    ] as const) {
+      const old = JSON.parse(
+        python(
+          `import os\nos.chdir(${JSON.stringify(project.root)})\n${OLD_SEARCH}`,
+          'data/reference',
+          run,
+          String(row),
+          '12',
+        ),
+      ) as Found;
+      const found = parse<Found>(
+        await project.firn('search', '--run', run, '--seq-idx', String(row), '--top-k', '12', '--json'),
+      );
+      assert.equal(
+        found.results.map(({ distance, ...rest }) => rest),
+        old.results.map(({ distance, ...rest }) => rest),
+      );
+      for (const [i, { distance }] of old.results.entries())
+        assert.ok(Math.abs(found.results[i].distance - distance) < 1e-4);
+    }
+  },
+);
 
 test.run();

@@ -57,7 +57,11 @@ const sizeOf = (name: string) => disk.stat(project.path(`data/reference/${name}`
 
 test('a search with four of two hundred lists reads a small part of each file', async () => {
   const { port, read } = countingPort();
-  const place = { port, reference: project.path('data/reference'), runsDir: project.path('consolidated_data/runs') };
+  const place = {
+    port,
+    reference: project.path('data/reference'),
+    runsDir: project.path('consolidated_data/runs'),
+  };
   const searcher = await openSearch(place, { topK: 10 });
   try {
     const { results, method } = await searcher.search({ run: 'B/r1', seqIdx: 17 });
@@ -66,13 +70,26 @@ test('a search with four of two hundred lists reads a small part of each file', 
     await searcher.close();
   }
   const index = read.get('consolidated_index.faiss') ?? 0;
-  assert.ok(index > 0 && index < sizeOf('consolidated_index.faiss') / 10, `${index} of ${sizeOf('consolidated_index.faiss')}`);
+  assert.ok(
+    index > 0 && index < sizeOf('consolidated_index.faiss') / 10,
+    `${index} of ${sizeOf('consolidated_index.faiss')}`,
+  );
   const embeddings = read.get('consolidated_embeddings.npy') ?? 0;
-  assert.ok(embeddings > 0 && embeddings < 50_000, `${embeddings} of ${sizeOf('consolidated_embeddings.npy')}`);
+  assert.ok(
+    embeddings > 0 && embeddings < 50_000,
+    `${embeddings} of ${sizeOf('consolidated_embeddings.npy')}`,
+  );
   const metadata = read.get('consolidated_metadata.json') ?? 0;
   assert.ok(sizeOf('consolidated_metadata.json') > 3_000_000);
-  assert.ok(metadata > 0 && metadata <= 1024 * 1024, `${metadata} of ${sizeOf('consolidated_metadata.json')}`);
-  assert.equal([...read.keys()].sort(), ['consolidated_embeddings.npy', 'consolidated_index.faiss', 'consolidated_metadata.json']);
+  assert.ok(
+    metadata > 0 && metadata <= 1024 * 1024,
+    `${metadata} of ${sizeOf('consolidated_metadata.json')}`,
+  );
+  assert.equal([...read.keys()].sort(), [
+    'consolidated_embeddings.npy',
+    'consolidated_index.faiss',
+    'consolidated_metadata.json',
+  ]);
 });
 
 test('opening reads the header of the index, and a second question no header again', async () => {

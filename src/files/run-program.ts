@@ -3,7 +3,7 @@
  * they are: no shell reads them, and none of its builtins can stand in for a program. What the program prints passes by
  * line by line; only the last lines are kept. Knows no step.
  */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { errnoOf, FirnError } from '../errors.js';
 
@@ -60,10 +60,36 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
   }
 }
 
+/**
+ * Through zx, but for two of its ways: the words go to the program and not to a shell, and what it prints is not kept,
+ * since a program may print for hours.
+ */
 async function start(words: readonly string[], cwd: string): Promise<ChildProcess> {
   const [program, ...args] = words;
   try {
-    const child = spawn(program, args, { cwd, detached: process.platform !== 'win32', stdio: ['ignore', 'pipe', 'pipe'] });
+    // Loaded here: most builds run no program, and zx costs start-up time.
+    const { $ } = await import('zx');
+    let child: ChildProcess | undefined;
+    const direct = ((_shell: string, _line: string[], options: SpawnOptions) => {
+      child = spawn(program, args, { ...options, shell: false });
+      return child;
+    }) as typeof spawn;
+    const run = $({
+      cwd,
+      detached: process.platform !== 'win32',
+      quiet: true,
+      nothrow: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      spawn: direct,
+      store: { stdout: new Nothing(), stderr: new Nothing(), stdall: new Nothing() },
+      // zx looks for a shell and how to quote for it; none is needed here, nor has to be installed.
+      shell: true,
+      quote: (word) => word,
+      prefix: '',
+      postfix: '',
+    });
+    run`${[...words]}`.catch(() => undefined);
+    if (child === undefined) throw new Error('zx started nothing');
     await once(child, 'spawn');
     return child;
   } catch (error) {
@@ -71,6 +97,13 @@ async function start(words: readonly string[], cwd: string): Promise<ChildProces
       advice: `It was called as: ${showAll(words)}`,
       cause: error,
     });
+  }
+}
+
+/** Where zx would gather the output. */
+class Nothing extends Array<string | Buffer> {
+  override push(): number {
+    return 0;
   }
 }
 

@@ -3,9 +3,42 @@
  * pipeline.yaml. Pure over the steps.
  */
 import { findCycle, providedBy } from '../engine/graph.js';
-import { inputId, type Step } from '../engine/types.js';
+import { inputId, type Step, type StepDraft } from '../engine/types.js';
 import type { Pipeline, Target } from './load.js';
 import { CACHE_FOLDER, checkProjectPath, PIPELINE_FILE } from './project-path.js';
+
+/** Checks the steps that a rule gives for one target; a rule may be a user's JavaScript. Throws FirnError (usage). */
+export function checkDrafts(target: Target, drafts: readonly StepDraft[]): void {
+  const wrong = draftsProblem(target, drafts);
+  if (wrong !== undefined) throw target.error(`the rule ${target.rule.name} makes no usable steps: ${wrong}`);
+  for (const { id, inputs, outputs } of drafts) {
+    for (const { path } of [...inputs, ...outputs]) {
+      const problem = (message: string, advice: string) =>
+        target.error(`${id}: ${message}`, advice, target.out.length > 0 ? 'out' : undefined);
+      const plain = checkProjectPath(path, (message) => problem(message, 'Every path of a step lies in the project.'));
+      if (plain !== path) throw problem(`the path "${path}" is not in its plain form`, `Write ${plain}.`);
+    }
+  }
+}
+
+function draftsProblem(target: Target, drafts: unknown): string | undefined {
+  if (!Array.isArray(drafts)) return '`expand` gives no list';
+  for (const draft of drafts as Partial<StepDraft>[]) {
+    const { id, params, inputs, outputs } = draft ?? {};
+    if (typeof id !== 'string' || (id !== target.name && !id.startsWith(`${target.name}:`))) {
+      return `a step has the id ${JSON.stringify(id)}, expected "${target.name}" or "${target.name}:..."`;
+    }
+    if (params === undefined) return `${id} has no \`params\``;
+    for (const [name, list] of Object.entries({ inputs, outputs })) {
+      const isList = Array.isArray(list) && list.every((item) => KINDS.includes(item?.kind) && typeof item.path === 'string');
+      if (!isList) return `\`${name}\` of ${id} is no list of {kind: "file" or "run", path}`;
+    }
+    if (outputs?.length === 0) return `${id} has no outputs`;
+  }
+  return undefined;
+}
+
+const KINDS = ['file', 'run'];
 
 /** Throws FirnError (usage) for outputs that collide or lie where none may be, and for steps that wait in a circle. */
 export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
@@ -18,10 +51,6 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
   const makers = new Map<string, Step>();
   const outputs = new Map<string, Step>();
   for (const step of steps) {
-    for (const { path } of [...step.inputs, ...step.outputs]) {
-      const plain = checkProjectPath(path, (message) => problem(step, `${step.id}: ${message}`, 'Every path of a step lies in the project.'));
-      if (plain !== path) throw problem(step, `${step.id}: the path "${path}" is not in its plain form`, `Write ${plain}.`);
-    }
     if (ids.has(step.id)) throw problem(step, `there are two steps ${step.id}`, 'Each step of a target needs an id of its own.');
     ids.add(step.id);
     for (const { path } of step.outputs) {

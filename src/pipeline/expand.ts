@@ -10,7 +10,7 @@ import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
 import { selectRuns } from '../runs/select.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
 import { findCycle } from '../engine/graph.js';
-import { checkSteps } from './check-steps.js';
+import { checkDrafts, checkSteps } from './check-steps.js';
 import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
@@ -43,9 +43,10 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     const expanded = expandOnce(order, world);
     steps = expanded.steps;
     const settled = fingerprint(steps) === before;
+    // Two steps with one output may be why another target finds nothing.
+    if (settled) checkSteps(pipeline, steps);
     if (expanded.error !== undefined && (settled || rounds === 0)) throw expanded.error;
     if (settled) {
-      checkSteps(pipeline, steps);
       return { steps, ignored: discovered.ignored, warnings: expanded.warnings };
     }
     if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
@@ -86,7 +87,9 @@ function fingerprint(steps: readonly Step[]): string {
 
 function expandTarget(target: Target, view: ExpandView): StepDraft[] {
   try {
-    return target.rule.expand(target, view);
+    const drafts = target.rule.expand(target, view);
+    checkDrafts(target, drafts);
+    return drafts;
   } catch (error) {
     if (!(error instanceof FirnError)) throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
     // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.

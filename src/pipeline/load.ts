@@ -6,7 +6,7 @@ import type { Json, Rule, RuleTarget, RunFilter } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import { compileGlob } from '../runs/glob.js';
 import { parseDuration } from '../runs/select.js';
-import { nearest, suggest } from './nearest.js';
+import { nearest } from './nearest.js';
 import { checkPattern } from './pattern.js';
 import { checkProjectPath } from './project-path.js';
 import { pipelineSchema } from './schema.js';
@@ -63,7 +63,7 @@ export async function loadPipeline(path: string, text: string, findRule: RuleFin
   for (const [name, target] of Object.entries(raw.targets)) {
     const rule = await findRule(target.rule);
     if (rule === undefined) {
-      throw source.error(['targets', name, 'rule'], `unknown rule "${target.rule}"`, suggest(target.rule, ruleNames));
+      throw source.error(['targets', name, 'rule'], `unknown rule "${target.rule}"`, adviceForRule(target.rule, ruleNames));
     }
     targets.set(name, readTarget(source, name, target, rule));
   }
@@ -132,6 +132,11 @@ function placed(check: () => unknown, problem: (message: string, advice?: string
   } catch (error) {
     throw error instanceof FirnError ? problem(error.message, error.advice) : error;
   }
+}
+
+function adviceForRule(name: string, names: readonly string[]): string {
+  const near = nearest(name, names);
+  return near === undefined ? `There is: ${names.join(', ')}. Rules of your own are files rules/NAME.mjs.` : `Did you mean "${near}"?`;
 }
 
 function fieldAdvice(rule: Rule): string {

@@ -2,12 +2,14 @@
  * Finding rules by name: firn's own, and those in the `rules/` folder beside pipeline.yaml, one file each. Loaded when a
  * target uses them. Knows no target.
  */
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type { Rule } from '../engine/types.js';
 import { fileDigest } from '../engine/store.js';
-import { FirnError } from '../errors.js';
+import { FirnError, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
+import { schemaProblem } from './validate.js';
 
 /** A rule of a user is read by its file; its name is the file's. */
 const EXTENSION = '.mjs';
@@ -51,24 +53,56 @@ export async function findRule(port: ReadPort, root: string, name: string): Prom
 
 async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<Rule> {
   const digest = await fileDigest(port, path);
+  // The digest keeps a changed file from being taken from the module cache.
+  const url = `${pathToFileURL(path).href}?${digest.slice(7, 23)}`;
   let loaded: { default?: Partial<Rule> };
   try {
-    // The digest keeps a changed file from being taken from the module cache.
-    loaded = await import(`${pathToFileURL(path).href}?${digest.slice(7, 23)}`);
+    loaded = await import(url);
   } catch (error) {
-    throw new FirnError('usage', `cannot be loaded: ${error instanceof Error ? error.message : String(error)}`, {
-      path,
-      cause: error,
-    });
+    throw ownError('usage', 'cannot be loaded: ', error, path, url);
   }
   const rule = loaded.default;
   const problem = problemOf(rule, name);
   if (problem !== undefined) {
     throw new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
   }
-  // The file is part of the key; what it imports is not, so `version` has to be raised for that.
-  return { ...(rule as Rule), version: `${rule?.version} ${digest}` };
+  const { version, run } = rule as Rule;
+  return {
+    ...(rule as Rule),
+    // The file is part of the key; what it imports is not, so `version` has to be raised for that.
+    version: `${version} ${digest}`,
+    async run(step, context) {
+      try {
+        return (await run.call(rule, step, context)) ?? {};
+      } catch (error) {
+        if (error instanceof FirnError || context.signal.aborted) throw error;
+        throw ownError('failed', '', error, path, url);
+      }
+    },
+  };
 }
+
+/** What a user's file threw, with the line in it. */
+function ownError(kind: 'usage' | 'failed', what: string, error: unknown, path: string, url: string): FirnError {
+  const stack = error instanceof Error ? (error.stack ?? '') : '';
+  const at = stack.indexOf(`${url}:`);
+  const [, line, column] =
+    error instanceof SyntaxError ? placeOfSyntaxError(path) : at === -1 ? [] : (/^:(\d+):(\d+)/.exec(stack.slice(at + url.length)) ?? []);
+  return new FirnError(kind, `${what}${messageOf(error)}`, {
+    path,
+    cause: error,
+    ...(line === undefined ? {} : { line: Number(line) }),
+    ...(column === undefined ? {} : { column: Number(column) }),
+  });
+}
+
+/** Node tells it only when it prints the error itself. */
+function placeOfSyntaxError(path: string): string[] {
+  const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
+  return stderr.startsWith(`${path}:`) ? (/^:(\d+)/.exec(stderr.slice(path.length)) ?? []) : [];
+}
+
+const FIELDS = ['from', 'runs', 'out', 'run'];
 
 function problemOf(rule: Partial<Rule> | undefined, name: string): string | undefined {
   if (rule === null || typeof rule !== 'object') return 'has no default export that is a rule';
@@ -76,5 +110,11 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
   if (typeof rule.version !== 'string') return 'the rule has no `version` (a text)';
   if (typeof rule.expand !== 'function' || typeof rule.run !== 'function') return 'the rule lacks `expand` or `run`';
   if (rule.parameters === undefined || rule.fields === undefined) return 'the rule lacks `parameters` or `fields`';
-  return undefined;
+  for (const [field, use] of Object.entries(rule.fields)) {
+    if (!FIELDS.includes(field) || (use !== 'required' && use !== 'optional')) {
+      return `\`fields\` says ${field}: ${String(use)}, expected one of ${FIELDS.join(', ')}, required or optional`;
+    }
+  }
+  const problem = rule.parameters.type === 'object' ? schemaProblem(rule.parameters) : 'its type is not "object"';
+  return problem === undefined ? undefined : `\`parameters\` is no usable JSON Schema: ${problem}`;
 }

@@ -26,6 +26,16 @@ export function validate(schema: object, value: Json, source: YamlSource, at: Ya
   throw found[0] ?? source.error(at, 'not as expected');
 }
 
+/** Why a schema cannot be used; undefined when it can. */
+export function schemaProblem(schema: object): string | undefined {
+  try {
+    validator().compile(schema);
+    return undefined;
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
 function isNoise(error: ErrorObject, all: readonly ErrorObject[]): boolean {
   // The names that do not match are reported one by one as well.
   if (error.keyword === 'propertyNames') return true;
