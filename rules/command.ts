@@ -2,12 +2,21 @@
  * Any program: declared inputs in, declared outputs out. Arguments are handed over one by one and are never read by a
  * shell; outputs are written under temporary names and appear when the program ends well.
  */
-import type { ExpandView, Input, Json, Output, Rule, RuleTarget, RunContext, StepDraft } from '../src/engine/types.js';
+import type {
+  ExpandView,
+  Input,
+  Json,
+  Output,
+  Rule,
+  RuleTarget,
+  RunContext,
+  StepDraft,
+} from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { LineWriter } from '../src/files/line-writer.js';
 import { runProgram } from '../src/files/run-program.js';
-import { fillWildcards, wildcardsOf } from '../src/pipeline/pattern.js';
 import { suggest } from '../src/pipeline/nearest.js';
+import { fillWildcards, wildcardsOf } from '../src/pipeline/pattern.js';
 import { checkProjectPath } from '../src/pipeline/project-path.js';
 import { RUN_FACTS_FILE } from '../src/runs/run-facts.js';
 
@@ -37,7 +46,8 @@ const rule: Rule = {
       version: {
         type: 'string',
         minLength: 1,
-        description: 'Of the program or model. Another version runs it again; runs it makes carry the version.',
+        description:
+          'Of the program or model. Another version runs it again; runs it makes carry the version.',
       },
     },
   },
@@ -47,15 +57,26 @@ const rule: Rule = {
     const wildcards = new Set(target.out.flatMap(wildcardsOf));
     if (wildcards.size === 0) return [draftFor(target, view, target.name, gather(target, view), {})];
     if (named || target.from.length !== 1) {
-      throw target.error('an `out` with {wildcards} needs one pattern in `from`', 'Each file that the pattern matches becomes one step.', 'out');
+      throw target.error(
+        'an `out` with {wildcards} needs one pattern in `from`',
+        'Each file that the pattern matches becomes one step.',
+        'out',
+      );
     }
     const known = wildcardsOf(target.from[0]);
     for (const name of wildcards) {
-      if (!known.includes(name)) throw target.error(`{${name}} does not stand in \`from\``, suggest(name, known), 'out');
+      if (!known.includes(name))
+        throw target.error(`{${name}} does not stand in \`from\``, suggest(name, known), 'out');
     }
     return view.files(target.from[0]).map((match) => {
       const source: Source = { in: [match.path], inputs: [{ kind: 'file', path: match.path }] };
-      return draftFor(target, view, `${target.name}:${Object.values(match.wildcards).join('/')}`, source, match.wildcards);
+      return draftFor(
+        target,
+        view,
+        `${target.name}:${Object.values(match.wildcards).join('/')}`,
+        source,
+        match.wildcards,
+      );
     });
   },
 
@@ -65,7 +86,8 @@ const rule: Rule = {
     const words = argv.flatMap((word) => fillWord(word, detail, step.outputs, context));
     await runProgram(words, { cwd: context.root, signal: context.signal, onLine: context.log });
     const facts = step.outputs.filter((output) => output.path.endsWith(`/${RUN_FACTS_FILE}`));
-    for (const output of detail.writesFacts ? facts : []) await writeFacts(output, step.params, detail.in, context);
+    for (const output of detail.writesFacts ? facts : [])
+      await writeFacts(output, step.params, detail.in, context);
     return {};
   },
 };
@@ -90,7 +112,11 @@ function gather(target: RuleTarget, view: ExpandView): Source {
     }
     const matches = view.files(from);
     if (matches.length === 0) {
-      throw target.error(`nothing matches ${from}`, 'Name a target, a file or a pattern; paths are relative to pipeline.yaml.', `from.${i}`);
+      throw target.error(
+        `nothing matches ${from}`,
+        'Name a target, a file or a pattern; paths are relative to pipeline.yaml.',
+        `from.${i}`,
+      );
     }
     source.in.push(...matches.map((match) => match.path));
     source.inputs.push(...matches.map((match) => ({ kind: 'file', path: match.path })));
@@ -112,7 +138,9 @@ function draftFor(
 ): StepDraft {
   checkWords(target, { in: source.in, out: target.out }, wildcards);
   const { uses: named, ...params } = target.with as { uses: string[]; [name: string]: Json };
-  const uses = named.map((path, i) => checkProjectPath(path, (message, advice) => target.error(message, advice, `with.uses.${i}`)));
+  const uses = named.map((path, i) =>
+    checkProjectPath(path, (message, advice) => target.error(message, advice, `with.uses.${i}`)),
+  );
   const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
   const facts = factsOf(outputs, params.version);
   const detail: Detail = { in: source.in, wildcards, writesFacts: facts.length > 0 };
@@ -145,7 +173,12 @@ function factsPath(path: string): string {
   return `${path.slice(0, path.lastIndexOf('/'))}/${RUN_FACTS_FILE}`;
 }
 
-async function writeFacts(output: Output, params: Json, sources: readonly string[], context: RunContext): Promise<void> {
+async function writeFacts(
+  output: Output,
+  params: Json,
+  sources: readonly string[],
+  context: RunContext,
+): Promise<void> {
   const { version, argv } = params as { version: string; argv: string[] };
   const writer = await LineWriter.create(context.port, context.stage(output));
   await writer.write(`${JSON.stringify({ firn: 1, version, sources, command: argv }, null, 2)}\n`);
@@ -155,7 +188,11 @@ async function writeFacts(output: Output, params: Json, sources: readonly string
 /** `{in}`, `{out[1]}`, `{out.dir}`, `{dataset}`; doubled braces stand for themselves. */
 const PLACEHOLDER = /\{\{|\}\}|\{([A-Za-z_][A-Za-z0-9_]*)(?:\[(\d+)\])?(\.dir)?\}/g;
 
-function checkWords(target: RuleTarget, lists: { in: string[]; out: string[] }, wildcards: { [name: string]: string }): void {
+function checkWords(
+  target: RuleTarget,
+  lists: { in: string[]; out: string[] },
+  wildcards: { [name: string]: string },
+): void {
   const known = ['in', 'out', ...Object.keys(wildcards)];
   for (const [i, word] of target.run.entries()) {
     const problem = (message: string, advice?: string) => target.error(message, advice, `run.${i}`);
@@ -163,21 +200,36 @@ function checkWords(target: RuleTarget, lists: { in: string[]; out: string[] }, 
     if (word === '' && i === 0) throw problem('the first word names the program, and it is empty');
     for (const [token, name, index, folder] of word.matchAll(PLACEHOLDER)) {
       if (name === undefined) continue;
-      if (!known.includes(name)) throw problem(`{${name}} stands for nothing`, `${suggest(name, known)} Write {{ and }} for braces.`);
+      if (!known.includes(name))
+        throw problem(`{${name}} stands for nothing`, `${suggest(name, known)} Write {{ and }} for braces.`);
       if (name !== 'in' && name !== 'out') {
-        if (token !== `{${name}}`) throw problem(`${token}: {${name}} is no list of files`, `Write {${name}}.`);
+        if (token !== `{${name}}`)
+          throw problem(`${token}: {${name}} is no list of files`, `Write {${name}}.`);
         continue;
       }
       // Files in one folder have one folder.
-      const list = folder !== undefined && index === undefined ? [...new Set(lists[name].map(folderOf))] : lists[name];
+      const list =
+        folder !== undefined && index === undefined ? [...new Set(lists[name].map(folderOf))] : lists[name];
       const count = list.length;
-      if (index !== undefined && Number(index) >= count) throw problem(`there is no ${token}: {${name}} stands for ${count} ${count === 1 ? 'file' : 'files'}`);
+      if (index !== undefined && Number(index) >= count)
+        throw problem(
+          `there is no ${token}: {${name}} stands for ${count} ${count === 1 ? 'file' : 'files'}`,
+        );
       if (index !== undefined || (word === token && folder === undefined)) {
-        if (count === 0) throw problem('{in} stands for nothing', target.from.length === 0 ? 'Name what it is made from: `from`.' : 'What `from` names makes nothing.');
+        if (count === 0)
+          throw problem(
+            '{in} stands for nothing',
+            target.from.length === 0
+              ? 'Name what it is made from: `from`.'
+              : 'What `from` names makes nothing.',
+          );
         continue;
       }
       if (count !== 1) {
-        throw problem(`${token} stands for ${count} ${folder === undefined ? 'files' : 'folders'} in "${word}"`, `Make it a word by itself, or pick one with {${name}[0]}.`);
+        throw problem(
+          `${token} stands for ${count} ${folder === undefined ? 'files' : 'folders'} in "${word}"`,
+          `Make it a word by itself, or pick one with {${name}[0]}.`,
+        );
       }
     }
   }
@@ -185,7 +237,9 @@ function checkWords(target: RuleTarget, lists: { in: string[]; out: string[] }, 
 
 /** One word of the command with its placeholders filled; a word that is just `{in}` becomes one word a file. */
 function fillWord(word: string, detail: Detail, outputs: readonly Output[], context: RunContext): string[] {
-  const own = detail.writesFacts ? outputs.filter((output) => !output.path.endsWith(`/${RUN_FACTS_FILE}`)) : outputs;
+  const own = detail.writesFacts
+    ? outputs.filter((output) => !output.path.endsWith(`/${RUN_FACTS_FILE}`))
+    : outputs;
   const lists = new Map([
     ['in', detail.in.map(asArgument)],
     ['out', own.map((output) => asArgument(relative(context, context.stage(output))))],
@@ -198,9 +252,13 @@ function fillWord(word: string, detail: Detail, outputs: readonly Output[], cont
     return folder === undefined ? file : folderOf(file);
   });
   if (filled.startsWith('-') && !word.startsWith('-')) {
-    throw new FirnError('failed', `"${filled}" begins with a dash, and the program would take it for an option`, {
-      advice: `Rename the file, or write the word so that something stands before it, such as --name=${word}.`,
-    });
+    throw new FirnError(
+      'failed',
+      `"${filled}" begins with a dash, and the program would take it for an option`,
+      {
+        advice: `Rename the file, or write the word so that something stands before it, such as --name=${word}.`,
+      },
+    );
   }
   return [filled];
 }

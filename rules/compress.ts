@@ -23,7 +23,8 @@ const rule: Rule = {
         type: 'string',
         pattern: PRECISION_PATTERN,
         default: 'lossless',
-        description: 'lossless; float16 (half the size); mantissa:10 (float32, rounded to so many bits, 1 to 22).',
+        description:
+          'lossless; float16 (half the size); mantissa:10 (float32, rounded to so many bits, 1 to 22).',
       },
       'delete-original': {
         type: 'boolean',

@@ -29,11 +29,19 @@ export interface CleanOptions {
 }
 
 /** What cleaning the targets would remove. Writes nothing. */
-export async function planClean(project: Project, targets: ReadonlySet<string>, signal: AbortSignal): Promise<CleanItem[]> {
+export async function planClean(
+  project: Project,
+  targets: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<CleanItem[]> {
   const { port, root, now } = project;
   const cache = cacheDirectory(project);
   const records = new Records(port, join(cache, 'records.jsonl'));
-  const digests = new Digests(port, root, project.digesters, join(cache, 'digests.jsonl'), { save: false, now, signal });
+  const digests = new Digests(port, root, project.digesters, join(cache, 'digests.jsonl'), {
+    save: false,
+    now,
+    signal,
+  });
   const items: CleanItem[] = [];
   for (const step of project.graph.order) {
     signal.throwIfAborted();
@@ -44,14 +52,19 @@ export async function planClean(project: Project, targets: ReadonlySet<string>, 
       const bytes = port.stat(join(root, output.path))?.size;
       if (bytes === undefined) continue;
       const found = await outputDigest(output, digests).catch(() => undefined);
-      const spared = sparedStep ?? (found?.digest === output.digest ? undefined : 'it is not as firn wrote it');
+      const spared =
+        sparedStep ?? (found?.digest === output.digest ? undefined : 'it is not as firn wrote it');
       items.push({ step: step.id, path: output.path, bytes, spared });
     }
   }
   return items;
 }
 
-async function whyStepStays(project: Project, record: StepRecord, digests: Digests): Promise<string | undefined> {
+async function whyStepStays(
+  project: Project,
+  record: StepRecord,
+  digests: Digests,
+): Promise<string | undefined> {
   const { port, root } = project;
   for (const output of record.outputs) {
     const path = join(root, output.path);
@@ -68,14 +81,20 @@ async function whyStepStays(project: Project, record: StepRecord, digests: Diges
 }
 
 /** The runs of a reference that are nowhere else, whether a build has noticed yet or not; undefined when it cannot say. */
-async function onlyHere({ port, pipeline }: Project, metadata: string, digests: Digests): Promise<string[] | undefined> {
+async function onlyHere(
+  { port, pipeline }: Project,
+  metadata: string,
+  digests: Digests,
+): Promise<string[] | undefined> {
   if (port.stat(metadata) === undefined) return [];
   const facts = await readMetadata(port, metadata).catch(() => undefined);
   if (facts === undefined) return undefined;
   const only: string[] = [];
   for (const range of facts.ranges) {
     const path = `${pipeline.runsDir}/${runName(range)}`;
-    const there = range.retained ? undefined : await digests.get({ kind: 'run', path }).catch(() => undefined);
+    const there = range.retained
+      ? undefined
+      : await digests.get({ kind: 'run', path }).catch(() => undefined);
     if (there === undefined) only.push(runName(range));
   }
   return only;
@@ -88,7 +107,11 @@ export async function clean(
   { signal, onWait }: CleanOptions,
 ): Promise<CleanItem[]> {
   const { port, root } = project;
-  const lock = await acquireLock(port, join(cacheDirectory(project), 'lock'), { command: 'firn clean', onWait, signal });
+  const lock = await acquireLock(port, join(cacheDirectory(project), 'lock'), {
+    command: 'firn clean',
+    onWait,
+    signal,
+  });
   try {
     const items = await planClean(project, targets, signal);
     const folders = new Set<string>();

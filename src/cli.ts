@@ -9,22 +9,28 @@ import { defineCompress } from './cli/compress.js';
 import { defineGraph } from './cli/graph.js';
 import { defineInit } from './cli/init.js';
 import { EXIT, report } from './cli/main.js';
-import { safe } from './cli/text.js';
 import { defineSearch } from './cli/search.js';
 import { defineStatus } from './cli/status.js';
+import { safe } from './cli/text.js';
 import { defineUnlock } from './cli/unlock.js';
 import { defineVersions } from './cli/versions.js';
 import { defineWhy } from './cli/why.js';
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
 
 const program = new Command('firn')
-  .description('make for embedding collections: builds what follows from runs of embeddings, and only what is stale')
+  .description(
+    'make for embedding collections: builds what follows from runs of embeddings, and only what is stale',
+  )
   .version(version)
   // `firn versions register --version v1.0` means another version than this program's.
   .enablePositionalOptions()
   .showSuggestionAfterError()
-  .configureOutput({ outputError: (text, write) => write(`firn: ${safe(text.replace(/^error: /, ''), true)}`) })
+  .configureOutput({
+    outputError: (text, write) => write(`firn: ${safe(text.replace(/^error: /, ''), true)}`),
+  })
   .exitOverride()
   .addHelpText(
     'after',

@@ -43,7 +43,11 @@ export async function compressProject(request: CompressRequest): Promise<Project
     with: { precision, 'delete-original': deleteOriginal },
   };
   // JSON is YAML: the target is checked as one in pipeline.yaml would be.
-  const text = JSON.stringify({ runs: places.runsDir, versions: places.versionsFile, targets: { compress: target } });
+  const text = JSON.stringify({
+    runs: places.runsDir,
+    versions: places.versionsFile,
+    targets: { compress: target },
+  });
   const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());
   const project = projectOf(pipeline, { root, port: disk, now: Date.now });
   checkNames(project, patterns);
@@ -72,20 +76,29 @@ function checkNames({ root, port, pipeline }: Project, patterns: readonly string
     if (selected.length > 0) continue;
     throw new FirnError('usage', `no run is called ${pattern}`, {
       path: pipeline.runsDir,
-      advice: suggest(pattern, runs.slice(0, 20).map((run) => run.name)),
+      advice: suggest(
+        pattern,
+        runs.slice(0, 20).map((run) => run.name),
+      ),
     });
   }
 }
 
 /** A build would make the original again, and with it the reference. */
 function checkMade(project: Project, whole: Project): void {
-  const makers = new Map(whole.graph.order.flatMap((step) => step.outputs.map(({ path }) => [path, step.id] as const)));
+  const makers = new Map(
+    whole.graph.order.flatMap((step) => step.outputs.map(({ path }) => [path, step.id] as const)),
+  );
   for (const step of project.graph.order) {
     const made = step.removes?.find((path) => makers.has(path));
     if (made === undefined) continue;
-    throw new FirnError('usage', `${makers.get(made)} makes ${made}, and would make it again with its own values`, {
-      path: PIPELINE_FILE,
-      advice: 'Compress it lossless, keep the original, or name other runs.',
-    });
+    throw new FirnError(
+      'usage',
+      `${makers.get(made)} makes ${made}, and would make it again with its own values`,
+      {
+        path: PIPELINE_FILE,
+        advice: 'Compress it lossless, keep the original, or name other runs.',
+      },
+    );
   }
 }

@@ -17,6 +17,7 @@ import type { IgnoredRun } from './runs/discover.js';
 import { runDigester } from './runs/run-array.js';
 
 export { CACHE_FOLDER, PIPELINE_FILE };
+
 /** bytes; people write far less */
 const PIPELINE_LIMIT = 1024 * 1024;
 
@@ -92,7 +93,10 @@ function digestersOf(root: string): ReadonlyMap<string, Digester> {
           const stat = port.stat(join(root, path));
           if (stat === undefined) return undefined;
           if (stat.kind !== 'file') {
-            throw new FirnError('input', 'is no file', { path, advice: 'Name the files in it, or a pattern such as folder/*.' });
+            throw new FirnError('input', 'is no file', {
+              path,
+              advice: 'Name the files in it, or a pattern such as folder/*.',
+            });
           }
           return { digest: await fileDigest(port, join(root, path), { signal, onBytes }) };
         },
@@ -141,7 +145,10 @@ export function checkTargets(project: Project, targets: readonly string[]): void
   const known = [...project.pipeline.targets.keys()];
   for (const name of targets) {
     if (known.includes(name)) continue;
-    throw new FirnError('usage', `there is no target "${name}"`, { path: PIPELINE_FILE, advice: suggest(name, known) });
+    throw new FirnError('usage', `there is no target "${name}"`, {
+      path: PIPELINE_FILE,
+      advice: suggest(name, known),
+    });
   }
 }
 
@@ -151,6 +158,7 @@ export async function projectPlaces(
   port: Port = disk,
 ): Promise<{ root: string; pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> }> {
   const root = resolve(directory);
-  if (port.stat(join(root, PIPELINE_FILE)) !== undefined) return { root, pipeline: await readPipeline(port, root) };
+  if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
+    return { root, pipeline: await readPipeline(port, root) };
   return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };
 }

@@ -7,5 +7,7 @@ import { cacheDirectory, type Project } from './project.js';
 /** By step id. */
 export function recordedStats(project: Project): Map<string, { [name: string]: Json }> {
   const records = new Records(project.port, join(cacheDirectory(project), 'records.jsonl'));
-  return new Map(records.all().flatMap((record) => (record.stats === undefined ? [] : [[record.step, record.stats]])));
+  return new Map(
+    records.all().flatMap((record) => (record.stats === undefined ? [] : [[record.step, record.stats]])),
+  );
 }

@@ -36,7 +36,10 @@ test('a dry run by default; then what was built goes and comes back the same', a
   const before = project.digests('data/reference');
   const whole = project.snapshot('data');
   const planned = await project.firn('clean', 'index');
-  assert.is(planned.stdout, 'would remove data/reference/consolidated_index.faiss\n1 file, 1.6 kB; nothing was removed, add --execute to do it\n');
+  assert.is(
+    planned.stdout,
+    'would remove data/reference/consolidated_index.faiss\n1 file, 1.6 kB; nothing was removed, add --execute to do it\n',
+  );
   assert.equal(project.snapshot('data'), whole);
 
   const all = await clean(project, '--all', '--execute');
@@ -76,7 +79,10 @@ test('a reference that holds the only copy of a run stays, whether a build has n
     const before = project.snapshot('data');
     const { code, stdout, stderr } = await project.firn('clean', 'reference', '--execute');
     assert.is(code, 0);
-    assert.match(stderr, /kept data\/reference\/consolidated_embeddings\.npy: it holds the only copy of B\/r1\n/);
+    assert.match(
+      stderr,
+      /kept data\/reference\/consolidated_embeddings\.npy: it holds the only copy of B\/r1\n/,
+    );
     assert.is(stdout, '0 files, 0 B freed\n');
     assert.equal(project.snapshot('data'), before);
   }
@@ -87,7 +93,9 @@ test('a reference that holds the only copy of a run stays, whether a build has n
 });
 
 test('a compressed copy that is the run by now stays', async () => {
-  const project = await builtProject(PIPELINE.replace('{dataset: A}', '{dataset: A}, with: {delete-original: true}'));
+  const project = await builtProject(
+    PIPELINE.replace('{dataset: A}', '{dataset: A}, with: {delete-original: true}'),
+  );
   assert.not.ok(project.exists('consolidated_data/runs/A/r1/embeddings.npy'));
   // The step is gone with its original; a build that would make the run again keeps it.
   await clean(project, '--all', '--execute');
@@ -100,7 +108,10 @@ test('a compressed copy that is the run by now stays', async () => {
   embedded.write('s/A/r.fasta', '>a\nACGTACGT\n');
   assert.is((await embedded.build()).failed, 0);
   const { spared } = await clean(embedded, '--all', '--execute');
-  assert.equal(spared.map((item) => [item.path, item.spared]), [['consolidated_data/runs/A/r/embeddings.npz', 'the original is gone and this copy is the run']]);
+  assert.equal(
+    spared.map((item) => [item.path, item.spared]),
+    [['consolidated_data/runs/A/r/embeddings.npz', 'the original is gone and this copy is the run']],
+  );
 });
 
 test('what somebody changed stays', async () => {
@@ -108,7 +119,10 @@ test('what somebody changed stays', async () => {
   appendFileSync(project.path('data/reference/consolidated_index.faiss'), 'mine');
   project.write('data/reference/notes.txt', 'mine');
   const { removed, spared } = await clean(project, '--all', '--execute');
-  assert.equal(spared.map(({ path, spared: why }) => [path, why]), [['data/reference/consolidated_index.faiss', 'it is not as firn wrote it']]);
+  assert.equal(
+    spared.map(({ path, spared: why }) => [path, why]),
+    [['data/reference/consolidated_index.faiss', 'it is not as firn wrote it']],
+  );
   assert.ok(removed.length === 3 && project.exists('data/reference/notes.txt'));
 });
 

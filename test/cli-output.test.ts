@@ -23,10 +23,23 @@ test('results go to stdout, messages to stderr, and neither holds what a termina
   assert.match(first.stderr, /built e:A\/\\x1b\]0;evil\\x07 in/);
   assert.not.match(first.stdout + first.stderr, control);
   const calls = [
-    ['build', '-n', '--explain'], ['build'], ['build'], ['status'], ['why', 'reference'], ['graph', '--steps'], ['clean', '--all'],
-    ['graph', '--steps', '--format', 'mermaid'], ['graph', '--steps', '--format', 'svg'], ['graph', '--steps', '--format', 'json'], ['build', '--force', '--json'],
-    ['status', '--json'], ['compress'], ['compress', '--json'], ['search', '--run', 'A/\u001b]0;evil\u0007', '--seq-idx', '0'],
-    ['search', '--json', '--query', 'ACGTT'], ['search', '--run', 'A/\u001b[2J', '--seq-idx', '0'],
+    ['build', '-n', '--explain'],
+    ['build'],
+    ['build'],
+    ['status'],
+    ['why', 'reference'],
+    ['graph', '--steps'],
+    ['clean', '--all'],
+    ['graph', '--steps', '--format', 'mermaid'],
+    ['graph', '--steps', '--format', 'svg'],
+    ['graph', '--steps', '--format', 'json'],
+    ['build', '--force', '--json'],
+    ['status', '--json'],
+    ['compress'],
+    ['compress', '--json'],
+    ['search', '--run', 'A/\u001b]0;evil\u0007', '--seq-idx', '0'],
+    ['search', '--json', '--query', 'ACGTT'],
+    ['search', '--run', 'A/\u001b[2J', '--seq-idx', '0'],
   ];
   await forAll(calls, async (args) => {
     const { stdout, stderr } = await here.firn(...args);
@@ -45,14 +58,20 @@ test('results go to stdout, messages to stderr, and neither holds what a termina
 test('a reader that closes early stops the printing and not the work', async () => {
   const here = await project();
   for (let i = 0; i < 40; i++) await here.writeRun(`A/x${i}`);
-  const { code, stderr } = shell(here, 'set -o pipefail; firn build --dry-run --explain | head -1; echo ${PIPESTATUS[0]} >&2; firn compress --json | head -c 10 > /dev/null; echo ${PIPESTATUS[0]} >&2');
+  const { code, stderr } = shell(
+    here,
+    'set -o pipefail; firn build --dry-run --explain | head -1; echo $PIPESTATUS >&2; firn compress --json | head -c 10 > /dev/null; echo $PIPESTATUS >&2',
+  );
   assert.is(code, 0);
   assert.is(stderr, '0\n0\n');
   // Messages are cut off as well, and the reference is built all the same.
-  const built = shell(here, 'firn build 2>&1 | head -0; echo ${PIPESTATUS[0]}');
+  const built = shell(here, 'firn build 2>&1 | head -0; echo $PIPESTATUS');
   assert.is(built.stdout, '0\n');
   assert.ok(here.exists('data/reference/consolidated_metadata.json'));
-  const searched = shell(here, 'firn search --run A/x1 --seq-idx 0 --top-k 800 --output all.json | head -0; echo ${PIPESTATUS[0]}');
+  const searched = shell(
+    here,
+    'firn search --run A/x1 --seq-idx 0 --top-k 800 --output all.json | head -0; echo $PIPESTATUS',
+  );
   assert.is(searched.stdout, '0\n');
   assert.is((JSON.parse(here.read('all.json').toString()) as { results: unknown[] }).results.length, 800);
 });

@@ -19,7 +19,9 @@ async function project(): Promise<TestProject> {
 async function helpPages(here: TestProject, path: string[] = []): Promise<Map<string, Finished>> {
   const help = await here.firn(...path, '--help');
   const listed = /\nCommands:\n([\s\S]*?)(\n\n|$)/.exec(help.stdout)?.[1] ?? '';
-  const names = [...listed.matchAll(/^ {2}([a-z][\w-]*)/gm)].map((found) => found[1]).filter((name) => name !== 'help');
+  const names = [...listed.matchAll(/^ {2}([a-z][\w-]*)/gm)]
+    .map((found) => found[1])
+    .filter((name) => name !== 'help');
   const pages = new Map([[path.join(' '), help]]);
   await forAll(names, async (name) => {
     for (const [inner, page] of await helpPages(here, [...path, name])) pages.set(inner, page);
@@ -30,7 +32,19 @@ async function helpPages(here: TestProject, path: string[] = []): Promise<Map<st
 test('each command has help with an example, and takes -C', async () => {
   const here = await project();
   const pages = await helpPages(here);
-  for (const name of ['init', 'build', 'status', 'why', 'graph', 'search', 'compress', 'versions', 'versions tag-run', 'clean', 'unlock']) {
+  for (const name of [
+    'init',
+    'build',
+    'status',
+    'why',
+    'graph',
+    'search',
+    'compress',
+    'versions',
+    'versions tag-run',
+    'clean',
+    'unlock',
+  ]) {
     assert.ok(pages.has(name), `${name} among ${[...pages.keys()].join(', ')}`);
   }
   for (const [name, { code, stdout, stderr }] of pages) {
@@ -38,7 +52,10 @@ test('each command has help with an example, and takes -C', async () => {
     assert.match(stdout, `Usage: firn ${name}${name === '' ? '' : ' '}`);
     assert.match(stdout, /\nExamples?:\n {2}(\S.* )?firn /, name);
     assert.match(stdout, /-C, --directory <dir>/, name);
-    assert.ok(stdout.split('\n').every((line) => line.length <= 120), `long lines in the help of ${name}`);
+    assert.ok(
+      stdout.split('\n').every((line) => line.length <= 120),
+      `long lines in the help of ${name}`,
+    );
   }
 });
 
@@ -81,7 +98,12 @@ test('-C before or behind the command, absolute or not', async () => {
   const here = await project();
   const outside = new TestProject();
   symlinkSync(here.root, outside.path('lab'));
-  for (const args of [['-C', here.root, 'build'], ['build', '-C', here.root], ['-C', 'lab', 'status'], ['status', `--directory=${here.root}`]]) {
+  for (const args of [
+    ['-C', here.root, 'build'],
+    ['build', '-C', here.root],
+    ['-C', 'lab', 'status'],
+    ['status', `--directory=${here.root}`],
+  ]) {
     const { code, stdout, stderr } = await outside.firn(...args);
     assert.is(code, 0, stderr);
     assert.match(stdout, /1 step|reference/);
@@ -94,7 +116,10 @@ test('a project with a name that needs care', async () => {
   const name = "it's a $(touch INJECTED) lab\n-x";
   const inner = new TestProject();
   inner.write(`${name}/pipeline.yaml`, PIPELINE);
-  inner.write(`${name}/consolidated_data/runs/A/r1/embeddings.npy`, here.read('consolidated_data/runs/A/r1/embeddings.npy'));
+  inner.write(
+    `${name}/consolidated_data/runs/A/r1/embeddings.npy`,
+    here.read('consolidated_data/runs/A/r1/embeddings.npy'),
+  );
   const { code, stderr } = await inner.firn('-C', name, 'build');
   assert.is(code, 0, stderr);
   assert.ok(inner.exists(`${name}/data/reference/consolidated_embeddings.npy`) && !inner.exists('INJECTED'));
@@ -109,7 +134,10 @@ test('unlock removes the lock of a process that is gone, and asks about one that
   here.write('cache/lock/0123456789abcdef.json', JSON.stringify(holder));
   const asked = await here.firn('unlock');
   assert.is(asked.code, 1);
-  assert.match(asked.stderr, /firn build \(pid 1 on elsewhere\) holds it and is not known to be gone\n {2}If you are sure .* `firn unlock --force`/);
+  assert.match(
+    asked.stderr,
+    /firn build \(pid 1 on elsewhere\) holds it and is not known to be gone\n {2}If you are sure .* `firn unlock --force`/,
+  );
   assert.is((await here.firn('unlock', '--force')).stdout, 'the lock is removed\n');
   assert.not.ok(here.exists('cache/lock'));
 });

@@ -52,7 +52,10 @@ test('a program that writes into a folder makes runs of a version, and the refer
     runs: { version: string }[];
   };
   assert.is(metadata.total_sequences, 3);
-  assert.equal(metadata.runs.map((run) => run.version), ['v9', 'v9']);
+  assert.equal(
+    metadata.runs.map((run) => run.version),
+    ['v9', 'v9'],
+  );
   assert.is((await project.build()).ran, 0);
 });
 

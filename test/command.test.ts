@@ -52,7 +52,11 @@ seen:
   assert.equal(words.slice(0, sorted.length), sorted);
   assert.is(words[sorted.length], `--last=${sorted[sorted.length - 1]}`);
   assert.not.ok(project.exists('INJECTED'));
-  assert.equal(readdirSync(project.root).filter((name) => name.startsWith('.firn')), [], 'nothing staged is left');
+  assert.equal(
+    readdirSync(project.root).filter((name) => name.startsWith('.firn')),
+    [],
+    'nothing staged is left',
+  );
 });
 
 test('a name that begins with a dash is no option', async () => {
@@ -121,7 +125,10 @@ lost:
   out: data/page.html`);
   const { failed, steps } = await project.build();
   assert.is(failed, 1);
-  assert.match(steps[0].error ?? '', /lost ended without writing data\/page\.html\n.*it is given as its output: data\/\.firn-[^/]+\/page\.html/);
+  assert.match(
+    steps[0].error ?? '',
+    /lost ended without writing data\/page\.html\n.*it is given as its output: data\/\.firn-[^/]+\/page\.html/,
+  );
   assert.not.ok(project.exists('data'), 'no empty folder is left');
 });
 
@@ -203,8 +210,14 @@ slow:
 test('placeholders that cannot be filled are errors before anything runs', async () => {
   const cases: [target: string, says: RegExp][] = [
     ['{rule: command, run: [cp, "{in}", "{out}"], out: x}', /{in} stands for nothing/],
-    ['{rule: command, from: [a.txt, b.txt], run: [cp, "x{in}"], out: x}', /{in} stands for 2 files in "x{in}"/],
-    ['{rule: command, from: [a.txt, b.txt], run: [cp, "{in[2]}"], out: x}', /there is no {in\[2\]}: {in} stands for 2 files/],
+    [
+      '{rule: command, from: [a.txt, b.txt], run: [cp, "x{in}"], out: x}',
+      /{in} stands for 2 files in "x{in}"/,
+    ],
+    [
+      '{rule: command, from: [a.txt, b.txt], run: [cp, "{in[2]}"], out: x}',
+      /there is no {in\[2\]}: {in} stands for 2 files/,
+    ],
     ['{rule: command, run: [cp, "{out[1]}"], out: x}', /there is no {out\[1\]}: {out} stands for 1 file/],
     ['{rule: command, from: "{n}.txt", run: [cp, "{n[0]}"], out: "{n}.x"}', /{n} is no list/],
     ['{rule: command, run: [""], out: x}', /names the program, and it is empty/],
@@ -255,10 +268,17 @@ with open(sys.argv[2], 'wb') as out:
   assert.is(first.failed, 0, JSON.stringify(first.steps));
   assert.equal(idsWith(first, 'ran'), ['index:reference', 'model:A/r1', 'model:B/r1', 'reference']);
   const metadata = JSON.parse(project.read('data/reference/consolidated_metadata.json').toString());
-  assert.equal(metadata.runs.map((run: { dataset: string; version: string; count: number }) => [run.dataset, run.version, run.count]), [
-    ['A', 'nt-1', 2],
-    ['B', 'nt-1', 1],
-  ]);
+  assert.equal(
+    metadata.runs.map((run: { dataset: string; version: string; count: number }) => [
+      run.dataset,
+      run.version,
+      run.count,
+    ]),
+    [
+      ['A', 'nt-1', 2],
+      ['B', 'nt-1', 1],
+    ],
+  );
   assert.is((await project.build()).ran, 0);
   project.write('sequences/B/r1.txt', 'ACGTACGT\nA\n');
   assert.equal(idsWith(await project.build(), 'ran'), ['index:reference', 'model:B/r1', 'reference']);

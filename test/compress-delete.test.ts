@@ -2,6 +2,10 @@
 import { readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import compress from '../rules/compress.js';
+import type { RunContext, Step } from '../src/engine/types.js';
+import { disk } from '../src/files/disk.js';
+import { openProject } from '../src/project.js';
 import { idsWith, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -33,7 +37,9 @@ with np.load(sys.argv[1]) as data: print(json.dumps([str(data['embeddings'].dtyp
 `;
 
 oracleTest(test, ['numpy'], 'the copy is the run, and a build after the deletion runs nothing', async () => {
-  const project = new TestProject(pipeline('runs: all').replace('delete-original: true', 'delete-original: false'));
+  const project = new TestProject(
+    pipeline('runs: all').replace('delete-original: true', 'delete-original: false'),
+  );
   const values = await project.writeRun('A/r1', { seed: 3 });
   await project.writeRun('A/r2', { seed: 4 });
   assert.is((await project.build()).ran, 4);
@@ -53,7 +59,9 @@ oracleTest(test, ['numpy'], 'the copy is the run, and a build after the deletion
 });
 
 test('the same through `firn compress`', async () => {
-  const project = new TestProject('targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n');
+  const project = new TestProject(
+    'targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n',
+  );
   await project.writeRun('A/r1');
   await project.writeRun('B/r1');
   await project.build();
@@ -65,7 +73,10 @@ test('the same through `firn compress`', async () => {
   assert.ok(project.exists(NPZ('A/r1')) && project.exists(NPY('B/r1')) && !project.exists(NPZ('B/r1')));
   assert.is((await project.build()).ran, 0);
   assert.equal(project.digests('data/reference'), reference);
-  assert.match((await project.firn('compress', 'A/*', '--execute', '--delete-original')).stdout, /nothing to compress/);
+  assert.match(
+    (await project.firn('compress', 'A/*', '--execute', '--delete-original')).stdout,
+    /nothing to compress/,
+  );
 });
 
 test('what embed made is not embedded again because its original is gone', async () => {
@@ -86,7 +97,10 @@ ${pipeline('runs: all').slice('targets:\n'.length)}`);
   const changed = await project.build();
   assert.equal(idsWith(changed, 'ran'), ['compressed:A/r2', 'embedded:A/r2', 'index:reference', 'reference']);
   assert.not.ok(project.exists(NPY('A/r2')));
-  assert.is.not(project.digests('data/reference')['data/reference/consolidated_embeddings.npy'], reference['data/reference/consolidated_embeddings.npy']);
+  assert.is.not(
+    project.digests('data/reference')['data/reference/consolidated_embeddings.npy'],
+    reference['data/reference/consolidated_embeddings.npy'],
+  );
   assert.is((await project.build()).ran, 0);
 });
 
@@ -105,7 +119,9 @@ oracleTest(test, ['numpy'], 'rounded values are in the reference of the same bui
 });
 
 test('rounding the original away is refused where it would be made again', async () => {
-  const project = new TestProject('targets:\n  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 2}}\n');
+  const project = new TestProject(
+    'targets:\n  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 2}}\n',
+  );
   project.write('sequences/A/r1.fasta', '>one\nACGTACGTAA\n');
   await project.build();
   await project.writeRun('B/own', { dims: 16 });
@@ -113,7 +129,10 @@ test('rounding the original away is refused where it would be made again', async
   assert.is(refused.code, 2);
   assert.match(refused.stderr, /embedded:A\/r1 makes .*A\/r1\/embeddings\.npy, and would make it again/);
   assert.ok(project.exists(NPY('A/r1')) && project.exists(NPY('B/own')));
-  assert.is((await project.firn('compress', 'B/*', '--precision', 'float16', '--execute', '--delete-original')).code, 0);
+  assert.is(
+    (await project.firn('compress', 'B/*', '--precision', 'float16', '--execute', '--delete-original')).code,
+    0,
+  );
   assert.is((await project.firn('compress', 'A/*', '--execute', '--delete-original')).code, 0);
   assert.not.ok(project.exists(NPY('A/r1')) || project.exists(NPY('B/own')));
   assert.is((await project.build()).ran, 0);
@@ -121,14 +140,23 @@ test('rounding the original away is refused where it would be made again', async
 
 /** What happens to the copy between its making and the removal of the original. */
 const TAMPERED: [name: string, tamper: (project: TestProject) => void][] = [
-  ['cut short', (project) => writeFileSync(project.path(NPZ('A/r1')), project.read(NPZ('A/r1')).subarray(0, 400))],
+  [
+    'cut short',
+    (project) => writeFileSync(project.path(NPZ('A/r1')), project.read(NPZ('A/r1')).subarray(0, 400)),
+  ],
   ['a flipped bit in the data', (project) => flip(project.path(NPZ('A/r1')), 150)],
   ['empty', (project) => writeFileSync(project.path(NPZ('A/r1')), '')],
-  ['of another run', (project) => writeFileSync(project.path(NPZ('A/r1')), readFileSync(project.path(NPZ('A/r2'))))],
-  ['a link to somewhere else', (project) => {
-    renameSync(project.path(NPZ('A/r1')), project.path('elsewhere.npz'));
-    symlinkSync(project.path('elsewhere.npz'), project.path(NPZ('A/r1')));
-  }],
+  [
+    'of another run',
+    (project) => writeFileSync(project.path(NPZ('A/r1')), readFileSync(project.path(NPZ('A/r2')))),
+  ],
+  [
+    'a link to somewhere else',
+    (project) => {
+      renameSync(project.path(NPZ('A/r1')), project.path('elsewhere.npz'));
+      symlinkSync(project.path('elsewhere.npz'), project.path(NPZ('A/r1')));
+    },
+  ],
 ];
 
 function flip(path: string, at: number): void {
@@ -139,7 +167,9 @@ function flip(path: string, at: number): void {
 
 for (const [name, tamper] of TAMPERED) {
   test(`a copy that is ${name} never costs the original`, async () => {
-    const project = new TestProject(pipeline('runs: all').replace('delete-original: true', 'delete-original: false'));
+    const project = new TestProject(
+      pipeline('runs: all').replace('delete-original: true', 'delete-original: false'),
+    );
     const values = await project.writeRun('A/r1', { seed: 7, rows: 100 });
     await project.writeRun('A/r2', { seed: 8, rows: 100 });
     await project.build();
@@ -159,5 +189,48 @@ for (const [name, tamper] of TAMPERED) {
     assert.equal([...project.reference().rowsOf('A/r1')], [...values]);
   });
 }
+
+test('the last proof before the removal reads both files to their end', async () => {
+  const project = new TestProject(
+    pipeline('runs: all').replace('delete-original: true', 'delete-original: false'),
+  );
+  await project.writeRun('A/r1', { seed: 7, rows: 100 });
+  await project.writeRun('A/r2', { seed: 8, rows: 100 });
+  await project.writeRun('A/r3', { seed: 7, rows: 99 });
+  assert.is((await project.build()).failed, 0);
+  const { graph } = await openProject({ directory: project.root });
+  const step = graph.order.find(({ id }) => id === 'compressed:A/r1') as Step;
+  const context = {
+    port: disk,
+    resolve: (path: string) => project.path(path),
+    signal: new AbortController().signal,
+  };
+  const prove = () => compress.mayRemove?.(step, NPY('A/r1'), context as unknown as RunContext);
+  const original = project.read(NPY('A/r1'));
+  const copy = project.read(NPZ('A/r1'));
+  await prove();
+
+  const spoilt: [what: string, spoil: () => void][] = [
+    ['another run', () => project.write(NPZ('A/r1'), project.read(NPZ('A/r2')))],
+    ['a row less', () => project.write(NPZ('A/r1'), project.read(NPZ('A/r3')))],
+    ['cut', () => project.write(NPZ('A/r1'), copy.subarray(0, copy.length - 1))],
+    ['gone', () => project.remove(NPZ('A/r1'))],
+    ['an original that changed since', () => flip(project.path(NPY('A/r1')), original.length - 1)],
+  ];
+  for (let at = 60; at < copy.length - 200; at += 97)
+    spoilt.push([`bit at ${at}`, () => flip(project.path(NPZ('A/r1')), at)]);
+  for (const [what, spoil] of spoilt) {
+    project.write(NPY('A/r1'), original);
+    project.write(NPZ('A/r1'), copy);
+    spoil();
+    let refused: unknown;
+    try {
+      await prove();
+    } catch (error) {
+      refused = error;
+    }
+    assert.ok(refused instanceof Error, what);
+  }
+});
 
 test.run();

@@ -16,7 +16,14 @@ interface CompressJson {
   failed: number;
   originalBytes: number;
   bytes: number;
-  runs: { run: string; status?: string; originalBytes: number; bytes: number; largestError: number; error?: string }[];
+  runs: {
+    run: string;
+    status?: string;
+    originalBytes: number;
+    bytes: number;
+    largestError: number;
+    error?: string;
+  }[];
 }
 
 async function compress(project: TestProject, ...args: string[]): Promise<CompressJson> {
@@ -83,10 +90,22 @@ for (const precision of ['lossless', 'float16', 'mantissa:10', 'mantissa:1', 'ma
 oracleTest(test, ['numpy'], 'values that float16 cannot hold are refused, not made infinite', async () => {
   const project = new TestProject();
   await project.writeRun('A/small');
-  python(`import numpy as np, os, sys\nos.makedirs(sys.argv[1])\nnp.save(sys.argv[1] + '/embeddings.npy', np.array([[1, 70000]], 'f4'))`, project.path(`${RUNS}/A/large`));
-  const { code, stdout, stderr } = await project.firn('compress', '--precision', 'float16', '--execute', '--delete-original');
+  python(
+    `import numpy as np, os, sys\nos.makedirs(sys.argv[1])\nnp.save(sys.argv[1] + '/embeddings.npy', np.array([[1, 70000]], 'f4'))`,
+    project.path(`${RUNS}/A/large`),
+  );
+  const { code, stdout, stderr } = await project.firn(
+    'compress',
+    '--precision',
+    'float16',
+    '--execute',
+    '--delete-original',
+  );
   assert.is(code, 1);
-  assert.match(stderr, /FAILED compress:A\/large: .*A\/large\/embeddings\.npy: holds 70000, which float16 would turn into infinity/);
+  assert.match(
+    stderr,
+    /FAILED compress:A\/large: .*A\/large\/embeddings\.npy: holds 70000, which float16 would turn into infinity/,
+  );
   assert.ok(project.exists(`${RUNS}/A/large/embeddings.npy`));
   assert.not.ok(project.exists(`${RUNS}/A/large/embeddings.npz`));
   assert.not.ok(project.exists(`${RUNS}/A/small/embeddings.npy`), 'the other run was compressed');
@@ -100,15 +119,27 @@ test('a dry run by default, which writes nothing', async () => {
   const before = project.snapshot();
   const { code, stdout, stderr } = await project.firn('compress');
   assert.equal([code, stderr], [0, '']);
-  assert.is(stdout, `run     size\nA/r1  3.3 kB\nB/r1  1.7 kB\n2 runs, 5.1 kB, would be compressed\nnothing was written; add --execute to do it\n`);
+  assert.is(
+    stdout,
+    `run     size\nA/r1  3.3 kB\nB/r1  1.7 kB\n2 runs, 5.1 kB, would be compressed\nnothing was written; add --execute to do it\n`,
+  );
   const json = await compress(project, 'A/*');
-  assert.equal(json, { dryRun: true, originalBytes: 3328, runs: [{ run: 'A/r1', originalBytes: 3328 }], failing: [] });
+  assert.equal(json, {
+    dryRun: true,
+    originalBytes: 3328,
+    runs: [{ run: 'A/r1', originalBytes: 3328 }],
+    failing: [],
+  });
   assert.equal(project.snapshot(), before);
 });
 
 test('runs are chosen by the age of their array and by name', async () => {
   const project = new TestProject();
-  for (const [name, days] of [['A/new', 1], ['A/old', 40], ['B/older', 100]] as const) {
+  for (const [name, days] of [
+    ['A/new', 1],
+    ['A/old', 40],
+    ['B/older', 100],
+  ] as const) {
     await project.writeRun(name);
     project.write(`${RUNS}/${name}/fresh-notes.txt`, 'written today');
     project.age(`${RUNS}/${name}/embeddings.npy`, days);
@@ -123,9 +154,15 @@ test('runs are chosen by the age of their array and by name', async () => {
   assert.equal(await chosen('B/older', 'new'), ['A/new', 'B/older']);
 
   project.write('pipeline.yaml', 'targets:\n  c: {rule: compress, runs: {older-than: 30d}}\n');
-  assert.equal((await project.plan()).steps.map(({ id }) => id), ['c:A/old', 'c:B/older']);
+  assert.equal(
+    (await project.plan()).steps.map(({ id }) => id),
+    ['c:A/old', 'c:B/older'],
+  );
   project.age(`${RUNS}/A/old/embeddings.npy`, 20);
-  assert.equal((await project.plan()).steps.map(({ id }) => id), ['c:B/older']);
+  assert.equal(
+    (await project.plan()).steps.map(({ id }) => id),
+    ['c:B/older'],
+  );
 });
 
 test('flags that cannot be meant are refused', async () => {
@@ -155,7 +192,9 @@ np.savez_compressed(folder + '/embeddings.npz', embeddings=x)
 `;
 
 oracleTest(test, ['numpy'], 'a copy that numpy made of equal values is kept as it is', async () => {
-  const project = new TestProject('targets:\n  c: {rule: compress}\n  r: {rule: consolidate, runs: all, out: ref}\n');
+  const project = new TestProject(
+    'targets:\n  c: {rule: compress}\n  r: {rule: consolidate, runs: all, out: ref}\n',
+  );
   await project.writeRun('A/r1');
   await project.writeRun('A/r2');
   python(SAVE, project.path(`${RUNS}/A/r2`), '0');
@@ -179,10 +218,18 @@ oracleTest(test, ['numpy'], 'a copy of other values is a conflict that names bot
   await project.writeRun('A/r2');
   python(SAVE, project.path(`${RUNS}/A/r1`), '1');
   const before = project.snapshot(RUNS);
-  for (const args of [[], ['--execute'], ['--execute', '--delete-original', 'A/r1'], ['--execute', '--precision', 'float16', 'A/r1']]) {
+  for (const args of [
+    [],
+    ['--execute'],
+    ['--execute', '--delete-original', 'A/r1'],
+    ['--execute', '--precision', 'float16', 'A/r1'],
+  ]) {
     const { code, stderr } = await project.firn('compress', ...args);
     assert.is(code, 1);
-    assert.match(stderr, /A\/r1\/embeddings\.npy: differs from .*A\/r1\/embeddings\.npz, and nothing says that firn made/);
+    assert.match(
+      stderr,
+      /A\/r1\/embeddings\.npy: differs from .*A\/r1\/embeddings\.npz, and nothing says that firn made/,
+    );
   }
   const after = project.snapshot(RUNS);
   for (const [path, state] of before) if (path.includes('r1/')) assert.is(after.get(path), state, path);

@@ -7,7 +7,18 @@ import { oracleTest, python } from './rig/python.js';
 
 const test = suite('drawing');
 
-const HOSTILE = ['quote"', 'back\\slash', 'br[ack]et{s}', '<b>&amp;', 'semi;colon -> x', '%% click', 'ünï 🧬', 'end', '#35;', '\\N \\G'];
+const HOSTILE = [
+  'quote"',
+  'back\\slash',
+  'br[ack]et{s}',
+  '<b>&amp;',
+  'semi;colon -> x',
+  '%% click',
+  'ünï 🧬',
+  'end',
+  '#35;',
+  '\\N \\G',
+];
 
 const shared = new TestProject(`targets:
   compressed: {rule: compress}
@@ -31,38 +42,60 @@ interface Drawing {
 
 test('targets and how they hang together', async () => {
   const { nodes, edges } = JSON.parse(await graph('--format', 'json')) as Drawing;
-  assert.equal(nodes.map(({ id, rule, steps }) => `${id} ${rule} ${steps}`), [
-    `compressed compress ${HOSTILE.length}`,
-    'none compress 0',
-    'reference consolidate 1',
-    'index index 1',
-    'report command 1',
-  ]);
-  assert.equal(edges.map(({ from, to }) => `${from} -> ${to}`), ['reference -> index', 'reference -> report', 'index -> report']);
+  assert.equal(
+    nodes.map(({ id, rule, steps }) => `${id} ${rule} ${steps}`),
+    [
+      `compressed compress ${HOSTILE.length}`,
+      'none compress 0',
+      'reference consolidate 1',
+      'index index 1',
+      'report command 1',
+    ],
+  );
+  assert.equal(
+    edges.map(({ from, to }) => `${from} -> ${to}`),
+    ['reference -> index', 'reference -> report', 'index -> report'],
+  );
   assert.is(await graph(), await graph('--format', 'dot'));
   assert.match(await graph(), '  "compressed" [label="compressed (compress, 10 steps)"];\n');
-  assert.match(await graph('--format', 'mermaid'), /^flowchart LR\n {2}n0\["compressed \(compress, 10 steps\)"\]\n/);
+  assert.match(
+    await graph('--format', 'mermaid'),
+    /^flowchart LR\n {2}n0\["compressed \(compress, 10 steps\)"\]\n/,
+  );
 });
 
 test('steps are all there, in every form', async () => {
   const { nodes, edges } = JSON.parse(await graph('--steps', '--format', 'json')) as Drawing;
   const ids = nodes.map(({ id }) => id);
-  assert.equal([...ids].sort(), [...HOSTILE.map((name) => `compressed:A/${name}`), 'index:reference', 'reference', 'report'].sort());
+  assert.equal(
+    [...ids].sort(),
+    [...HOSTILE.map((name) => `compressed:A/${name}`), 'index:reference', 'reference', 'report'].sort(),
+  );
   assert.ok(edges.every(({ from, to }) => ids.includes(from) && ids.includes(to)));
 
   // Read back by the rules of the languages: nothing of a name has become syntax.
   const dot = (await graph('--steps')).split('\n');
   const quoted = '"((?:[^"\\\\]|\\\\.)*)"';
   const read = (text: string) => text.replace(/\\(["\\])/g, '$1');
-  const dotNodes = dot.flatMap((line) => new RegExp(`^ {2}${quoted} \\[label=${quoted}\\];$`).exec(line)?.[1] ?? []);
+  const dotNodes = dot.flatMap(
+    (line) => new RegExp(`^ {2}${quoted} \\[label=${quoted}\\];$`).exec(line)?.[1] ?? [],
+  );
   assert.equal(dotNodes.map(read), ids);
-  assert.is(dot.filter((line) => new RegExp(`^ {2}${quoted} -> ${quoted};$`).test(line)).length, edges.length);
+  assert.is(
+    dot.filter((line) => new RegExp(`^ {2}${quoted} -> ${quoted};$`).test(line)).length,
+    edges.length,
+  );
   assert.is(dot.filter((line) => line !== '').length, ids.length + edges.length + 4);
 
   const mermaid = (await graph('--steps', '--format', 'mermaid')).trim().split('\n').slice(1);
   const labels = mermaid.flatMap((line) => /^ {2}n\d+\["([A-Za-z0-9 ()_.,:/#;-]*)"\]$/.exec(line)?.[1] ?? []);
-  const decoded = labels.map((label) => label.replace(/#(\d+);/g, (_, code) => String.fromCodePoint(Number(code))));
-  assert.equal(decoded.map((label) => label.replace(/ \([a-z]+\)$/, '')), ids);
+  const decoded = labels.map((label) =>
+    label.replace(/#(\d+);/g, (_, code) => String.fromCodePoint(Number(code))),
+  );
+  assert.equal(
+    decoded.map((label) => label.replace(/ \([a-z]+\)$/, '')),
+    ids,
+  );
   assert.is(mermaid.length, ids.length + edges.length);
 });
 
@@ -91,7 +124,10 @@ test('Graphviz draws it, where it is installed', async () => {
     console.log('SKIPPED dot -Tsvg: Graphviz is not installed');
     return;
   }
-  const { status, stdout, stderr } = spawnSync('dot', ['-Tsvg'], { input: await graph('--steps'), encoding: 'utf8' });
+  const { status, stdout, stderr } = spawnSync('dot', ['-Tsvg'], {
+    input: await graph('--steps'),
+    encoding: 'utf8',
+  });
   assert.is(status, 0, stderr);
   assert.is(stdout.match(/<g id="node/g)?.length, HOSTILE.length + 3);
 });

@@ -12,9 +12,15 @@ test('what it writes for runs builds', async () => {
   project.age('consolidated_data/runs/Soil/2024-11-21/embeddings.npy', 60);
   const { code, stdout, stderr } = await project.firn('init');
   assert.equal([code, stderr], [0, '']);
-  assert.is(stdout, 'wrote pipeline.yaml: 2 runs found in consolidated_data/runs\nnext: firn build --dry-run\n');
+  assert.is(
+    stdout,
+    'wrote pipeline.yaml: 2 runs found in consolidated_data/runs\nnext: firn build --dry-run\n',
+  );
   const built = await project.build();
-  assert.equal([built.failed, idsWith(built, 'ran')], [0, ['compressed:Soil/2024-11-21', 'index:reference', 'reference']]);
+  assert.equal(
+    [built.failed, idsWith(built, 'ran')],
+    [0, ['compressed:Soil/2024-11-21', 'index:reference', 'reference']],
+  );
 });
 
 test('sequences beside runs are not embedded by another model', async () => {
@@ -41,7 +47,10 @@ test('sequences become runs, in every form that is there', async () => {
   project.write('sequences/B/notes.txt', 'no sequences');
   assert.match((await project.firn('init')).stdout, /0 runs found .*, sequences in sequences\//);
   const built = await project.build();
-  assert.equal([built.failed, idsWith(built, 'ran')], [0, ['embedded:A/r1', 'embedded:B/r1', 'index:reference', 'reference']]);
+  assert.equal(
+    [built.failed, idsWith(built, 'ran')],
+    [0, ['embedded:A/r1', 'embedded:B/r1', 'index:reference', 'reference']],
+  );
 });
 
 test('each registered version gets a reference of its own, and a number stays a text', async () => {
@@ -78,7 +87,10 @@ test('runs in another place', async () => {
   assert.ok(project.exists('data/reference/consolidated_index.faiss'));
 
   const other = new TestProject();
-  for (const [runs, says] of [['../runs', /leads out of the project/], ['/runs', /is an absolute path/]] as const) {
+  for (const [runs, says] of [
+    ['../runs', /leads out of the project/],
+    ['/runs', /is an absolute path/],
+  ] as const) {
     const { code, stderr } = await other.firn('init', '--runs', runs);
     assert.is(code, 2);
     assert.match(stderr, says);

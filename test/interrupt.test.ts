@@ -37,8 +37,12 @@ function sleeper(trap: string): string {
 `;
 }
 
-async function startedSleeper(trap = ''): Promise<{ project: TestProject; running: Running; pids: number[] }> {
-  const project = new TestProject('targets:\n  page: {rule: command, from: in.txt, run: [cp, "{in}", "{out}"], out: page.html}\n');
+async function startedSleeper(
+  trap = '',
+): Promise<{ project: TestProject; running: Running; pids: number[] }> {
+  const project = new TestProject(
+    'targets:\n  page: {rule: command, from: in.txt, run: [cp, "{in}", "{out}"], out: page.html}\n',
+  );
   project.write('in.txt', 'one');
   assert.is((await project.build()).failed, 0);
   project.write('in.txt', 'two');
@@ -84,11 +88,16 @@ test('the second one leaves at once, and takes a program along that will not end
 /** A run whose array is so large that reading it takes long; it takes no room on the disk. */
 function writeHuge(project: TestProject, name: string, bytes: number): void {
   const dims = 64;
-  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${bytes / 4 / dims}, ${dims}), }`.padEnd(117);
+  const header = `{'descr': '<f4', 'fortran_order': False, 'shape': (${bytes / 4 / dims}, ${dims}), }`.padEnd(
+    117,
+  );
   const path = `consolidated_data/runs/${name}/embeddings.npy`;
   project.write(path, '');
   const file = openSync(project.path(path), 'w');
-  writeSync(file, Buffer.concat([Buffer.from('\x93NUMPY\x01\x00\x76\x00', 'latin1'), Buffer.from(`${header}\n`)]));
+  writeSync(
+    file,
+    Buffer.concat([Buffer.from('\x93NUMPY\x01\x00\x76\x00', 'latin1'), Buffer.from(`${header}\n`)]),
+  );
   ftruncateSync(file, 128 + bytes);
   closeSync(file);
 }
@@ -100,7 +109,11 @@ for (const args of [['build'], ['build', '--dry-run'], ['status'], ['compress']]
     const running = project.start(...args);
     const io = `/proc/${running.child.pid}/io`;
     // Until it has read more than its own program: then it is in the array.
-    await waitFor(running, 'it read the array', () => Number(/rchar: (\d+)/.exec(readFileSync(io, 'utf8'))?.[1]) > 100_000_000);
+    await waitFor(
+      running,
+      'it read the array',
+      () => Number(/rchar: (\d+)/.exec(readFileSync(io, 'utf8'))?.[1]) > 100_000_000,
+    );
     running.child.kill('SIGINT');
     const { code, stderr } = await running.finished;
     assert.is(code, 130, stderr);
@@ -115,7 +128,9 @@ test('in the middle of an embedding', async () => {
   const block = Array.from({ length: 2000 }, (_, i) => `>s${i}\n${'ACGTTGCA'.repeat(60)}\n`).join('');
   project.write('sequences/A/big.fasta', block.repeat(100));
   const running = project.start('build');
-  await waitFor(running, 'it wrote', () => project.leftovers().some((path) => path.endsWith('embeddings.npy')));
+  await waitFor(running, 'it wrote', () =>
+    project.leftovers().some((path) => path.endsWith('embeddings.npy')),
+  );
   running.child.kill('SIGINT');
   const { code } = await running.finished;
   assert.is(code, 130);

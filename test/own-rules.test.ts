@@ -109,11 +109,26 @@ test('editing its file builds its steps again', async () => {
 
 test('its parameters and fields are checked as those of firn’s rules are', async () => {
   const cases: [yaml: string, says: RegExp][] = [
-    [PIPELINE.replace('shortest: 4', 'shortes: 4'), /^firn: pipeline\.yaml:6:12: unknown field "shortes"\n {2}Did you mean "shortest"\?/],
-    [PIPELINE.replace('shortest: 4', 'shortest: -1'), /pipeline\.yaml:6:22: "shortest" must be >= 0, found -1\n {2}Shorter ones/],
-    [PIPELINE.replace('    from: "sequences/{name}.fasta"\n', ''), /pipeline\.yaml:2:3: the field "from" is missing: the rule lengths needs it/],
-    [PIPELINE.replace('rule: lengths', 'rule: lenghts'), /pipeline\.yaml:3:11: unknown rule "lenghts"\n {2}Did you mean "lengths"\?/],
-    [PIPELINE.replace('sequences/', 'nothing/'), /pipeline\.yaml:4:11: nothing matches nothing\/\{name\}\.fasta\n {2}Put sequences there\./],
+    [
+      PIPELINE.replace('shortest: 4', 'shortes: 4'),
+      /^firn: pipeline\.yaml:6:12: unknown field "shortes"\n {2}Did you mean "shortest"\?/,
+    ],
+    [
+      PIPELINE.replace('shortest: 4', 'shortest: -1'),
+      /pipeline\.yaml:6:22: "shortest" must be >= 0, found -1\n {2}Shorter ones/,
+    ],
+    [
+      PIPELINE.replace('    from: "sequences/{name}.fasta"\n', ''),
+      /pipeline\.yaml:2:3: the field "from" is missing: the rule lengths needs it/,
+    ],
+    [
+      PIPELINE.replace('rule: lengths', 'rule: lenghts'),
+      /pipeline\.yaml:3:11: unknown rule "lenghts"\n {2}Did you mean "lengths"\?/,
+    ],
+    [
+      PIPELINE.replace('sequences/', 'nothing/'),
+      /pipeline\.yaml:4:11: nothing matches nothing\/\{name\}\.fasta\n {2}Put sequences there\./,
+    ],
   ];
   await forAll(cases, async ([yaml, says]) => {
     const project = labProject();
@@ -126,22 +141,49 @@ test('its parameters and fields are checked as those of firn’s rules are', asy
 
 test('a file that is no rule is named, with the line where there is one', async () => {
   const cases: [content: string, says: RegExp][] = [
-    [LENGTHS.replace('async run(step, context) {', 'async run(step, context {'), new RegExp(`^firn: rules/lengths\\.mjs:${lineOf('async run(')}: cannot be loaded: Unexpected token`)],
+    [
+      LENGTHS.replace('async run(step, context) {', 'async run(step, context {'),
+      new RegExp(`^firn: rules/lengths\\.mjs:${lineOf('async run(')}: cannot be loaded: Unexpected token`),
+    ],
     [`const a = 1;\n\nmissing();\n`, /rules\/lengths\.mjs:3:1: cannot be loaded: missing is not defined/],
-    ['export const rule = {};\n', /rules\/lengths\.mjs: has no default export that is a rule\n {2}docs\/reference\.md/],
+    [
+      'export const rule = {};\n',
+      /rules\/lengths\.mjs: has no default export that is a rule\n {2}docs\/reference\.md/,
+    ],
     ['import "./nowhere.mjs";\n', /rules\/lengths\.mjs.*: cannot be loaded: .*nowhere\.mjs/],
-    [LENGTHS.replace("name: 'lengths'", "name: 'length'"), /exports the rule "length", expected "lengths" as the file is called/],
+    [
+      LENGTHS.replace("name: 'lengths'", "name: 'length'"),
+      /exports the rule "length", expected "lengths" as the file is called/,
+    ],
     [LENGTHS.replace("version: '1'", 'version: 1'), /the rule has no `version`/],
     [LENGTHS.replace('expand(', 'expanded('), /the rule lacks `expand` or `run`/],
-    [LENGTHS.replace("from: 'required'", "form: 'required'"), /`fields` says form: required, expected one of from, runs, out, run/],
+    [
+      LENGTHS.replace("from: 'required'", "form: 'required'"),
+      /`fields` says form: required, expected one of from, runs, out, run/,
+    ],
     [LENGTHS.replace("type: 'integer'", "type: 'int'"), /`parameters` is no usable JSON Schema: .*type/],
-    [LENGTHS.replace("id: target.name + ':'", "id: 'x'"), /pipeline\.yaml:2:3: the rule lengths makes no usable steps: a step has the id "xa", expected "lengths" or "lengths:\.\.\."/],
+    [
+      LENGTHS.replace("id: target.name + ':'", "id: 'x'"),
+      /pipeline\.yaml:2:3: the rule lengths makes no usable steps: a step has the id "xa", expected "lengths" or "lengths:\.\.\."/,
+    ],
     [LENGTHS.replace('params: target.with,', ''), /makes no usable steps: lengths:a has no `params`/],
     [LENGTHS.replace("kind: 'file', path }", "kind: 'fil', path }"), /`inputs` of lengths:a is no list of/],
-    [LENGTHS.replace('return files.map(', 'return files.forEach('), /makes no usable steps: `expand` gives no list/],
-    [LENGTHS.replace('view.files(pattern)', 'view.file(pattern)'), /pipeline\.yaml:2:3: the rule lengths cannot say what to do: view\.file is not a function/],
-    [LENGTHS.replace("target.out[0].replace('{name}', wildcards.name)", "'../' + wildcards.name"), /lengths:a: "\.\.\/a" leads out of the project/],
-    [LENGTHS.replace("target.out[0].replace('{name}', wildcards.name)", "'same'"), /lengths:a and lengths:b both make same/],
+    [
+      LENGTHS.replace('return files.map(', 'return files.forEach('),
+      /makes no usable steps: `expand` gives no list/,
+    ],
+    [
+      LENGTHS.replace('view.files(pattern)', 'view.file(pattern)'),
+      /pipeline\.yaml:2:3: the rule lengths cannot say what to do: view\.file is not a function/,
+    ],
+    [
+      LENGTHS.replace("target.out[0].replace('{name}', wildcards.name)", "'../' + wildcards.name"),
+      /lengths:a: "\.\.\/a" leads out of the project/,
+    ],
+    [
+      LENGTHS.replace("target.out[0].replace('{name}', wildcards.name)", "'same'"),
+      /lengths:a and lengths:b both make same/,
+    ],
   ];
   await forAll(cases, async ([content, says]) => {
     const project = labProject();
@@ -158,10 +200,18 @@ test('a step that throws has failed, with the line of the rule', async () => {
   project.write('rules/lengths.mjs', LENGTHS.replace('const lengths = [];', 'const lengths = undefined;'));
   const { code, stderr } = await project.firn('build');
   assert.is(code, 1);
-  assert.match(stderr, new RegExp(`FAILED lengths:a: rules/lengths\\.mjs:${lineOf('lengths.push')}:\\d+: Cannot read properties of undefined`));
+  assert.match(
+    stderr,
+    new RegExp(
+      `FAILED lengths:a: rules/lengths\\.mjs:${lineOf('lengths.push')}:\\d+: Cannot read properties of undefined`,
+    ),
+  );
   assert.not.ok(project.exists('reports'));
   // One that gives nothing back has nothing to say, and has still done its work.
-  project.write('rules/lengths.mjs', LENGTHS.replace('return { stats: { sequences: counted.length, bases } };', ''));
+  project.write(
+    'rules/lengths.mjs',
+    LENGTHS.replace('return { stats: { sequences: counted.length, bases } };', ''),
+  );
   assert.is((await project.build()).failed, 0);
 });
 
@@ -170,7 +220,10 @@ test('a name of firn’s own is not taken over', async () => {
   project.write('rules/command.mjs', LENGTHS.replace("name: 'lengths'", "name: 'command'"));
   const { code, stderr } = await project.firn('build');
   assert.is(code, 2);
-  assert.match(stderr, /^firn: rules\/command\.mjs: has the name of a rule that firn brings along\n {2}Rename the file\.\n$/);
+  assert.match(
+    stderr,
+    /^firn: rules\/command\.mjs: has the name of a rule that firn brings along\n {2}Rename the file\.\n$/,
+  );
 });
 
 test('a rule that nobody uses is not run', async () => {

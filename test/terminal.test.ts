@@ -47,7 +47,11 @@ function onTerminal(project: TestProject, args: string[], env: Record<string, st
   });
   assert.is(status, 0);
   const end = stdout.lastIndexOf('\n');
-  return { code: Number(stdout.slice(end + 1)), bytes: stdout.slice(0, end), ...emulate(stdout.slice(0, end)) };
+  return {
+    code: Number(stdout.slice(end + 1)),
+    bytes: stdout.slice(0, end),
+    ...emulate(stdout.slice(0, end)),
+  };
 }
 
 /** As much of a terminal as the reporter uses; anything else it would obey is an error. */
@@ -85,7 +89,10 @@ const PIPELINE = `targets:
 
 async function project(): Promise<TestProject> {
   const made = new TestProject(PIPELINE);
-  await made.writeRun('A/a long name for a run that does not fit into sixty columns \u001b[31m', { rows: 40_000, dims: 32 });
+  await made.writeRun('A/a long name for a run that does not fit into sixty columns \u001b[31m', {
+    rows: 40_000,
+    dims: 32,
+  });
   return made;
 }
 
@@ -94,14 +101,27 @@ oracleTest(test, ['pty'], 'progress is drawn, fits the width, and the lines stay
   const { code, screen, drawn } = onTerminal(made, ['build', '-j', '2']);
   assert.is(code, 0, screen.join('\n'));
   assert.ok(drawn.length > 0, 'nothing was drawn');
-  assert.ok(drawn.every((line) => /^\[\d+\/3\] /.test(line) && line.length < COLUMNS), drawn.join('\n'));
-  assert.ok(drawn.some((line) => /checking inputs|%|slow|reference|after/.test(line)), drawn.join('\n'));
-  assert.ok(screen.every((line) => !/^\[\d\/3\] (checking|slow|reference|after)/.test(line)), screen.join('\n'));
+  assert.ok(
+    drawn.every((line) => /^\[\d+\/3\] /.test(line) && line.length < COLUMNS),
+    drawn.join('\n'),
+  );
+  assert.ok(
+    drawn.some((line) => /checking inputs|%|slow|reference|after/.test(line)),
+    drawn.join('\n'),
+  );
+  assert.ok(
+    screen.every((line) => !/^\[\d\/3\] (checking|slow|reference|after)/.test(line)),
+    screen.join('\n'),
+  );
   const plain = (line: string) => line.replace(/\d+(\.\d+)? m?s\b.*/, 'TIME').replace(/^\[\d/, '[N');
   const again = await project();
   const { stderr, stdout } = await again.firn('build', '-j', '2');
   // What starts is in the line that is drawn.
-  const expected = `${stderr}${stdout}`.trim().split('\n').filter((line) => !line.startsWith('run ')).map(plain);
+  const expected = `${stderr}${stdout}`
+    .trim()
+    .split('\n')
+    .filter((line) => !line.startsWith('run '))
+    .map(plain);
   assert.equal(screen.map(plain).sort(), expected.sort());
 });
 
@@ -110,7 +130,10 @@ oracleTest(test, ['pty'], 'what is fresh, failed or interrupted leaves a clean s
   made.write('pipeline.yaml', PIPELINE.replace('touch "$0"', 'exit 3'));
   const failed = onTerminal(made, ['build', '-k']);
   assert.is(failed.code, 1);
-  assert.ok(failed.screen.some((line) => /FAILED slow: sh -c .* ended with exit code 3/.test(line)), failed.screen.join('\n'));
+  assert.ok(
+    failed.screen.some((line) => /FAILED slow: sh -c .* ended with exit code 3/.test(line)),
+    failed.screen.join('\n'),
+  );
   assert.match(failed.screen[failed.screen.length - 1], /^3 steps: 2 built, 1 failed/);
   made.write('pipeline.yaml', PIPELINE);
   assert.is(onTerminal(made, ['build']).code, 0);

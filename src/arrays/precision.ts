@@ -22,13 +22,15 @@ export function precisionOf(name: string): Precision {
   if (name === 'float16') {
     return {
       dtype: () => 'f2',
-      apply: (bytes, source) => (source === 'f2' ? bytes : bytesOf(float32ToFloat16(towardsFloat16(bytes, source)))),
+      apply: (bytes, source) =>
+        source === 'f2' ? bytes : bytesOf(float32ToFloat16(towardsFloat16(bytes, source))),
     };
   }
   const bits = Number(name.split(':')[1]);
   return {
     dtype: (source) => (source === 'f2' ? 'f2' : 'f4'),
-    apply: (bytes, source) => (source === 'f2' ? bytes : bytesOf(roundMantissa(toFloat32(bytes, source), bits))),
+    apply: (bytes, source) =>
+      source === 'f2' ? bytes : bytesOf(roundMantissa(toFloat32(bytes, source), bits)),
   };
 }
 
@@ -40,13 +42,19 @@ export interface RoundingError {
 }
 
 /** What rounding did to a block: `bytes` of dtype `source` became `rounded` of dtype `copy`. */
-export function roundingError(bytes: Uint8Array, source: Dtype, rounded: Uint8Array, copy: Dtype): RoundingError {
+export function roundingError(
+  bytes: Uint8Array,
+  source: Dtype,
+  rounded: Uint8Array,
+  copy: Dtype,
+): RoundingError {
   const before = source === 'f8' ? doublesOf(bytes) : toFloat32(bytes, source);
   const after = toFloat32(rounded, copy);
   const error: RoundingError = { largest: 0, overflow: undefined };
   for (let i = 0; i < before.length; i++) {
     const difference = Math.abs(before[i] - after[i]);
-    if (difference === Number.POSITIVE_INFINITY) error.overflow = Math.max(error.overflow ?? 0, Math.abs(before[i]));
+    if (difference === Number.POSITIVE_INFINITY)
+      error.overflow = Math.max(error.overflow ?? 0, Math.abs(before[i]));
     else if (difference > error.largest) error.largest = difference;
   }
   return error;

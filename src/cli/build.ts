@@ -43,7 +43,13 @@ Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 13
         const project = await openProject(globalOptions(command));
         for (const warning of project.warnings) note(`warning: ${safe(warning)}`);
         for (const { path, reason } of project.ignored) note(`passed over ${safe(path)}: it ${safe(reason)}`);
-        const request = { targets, signal, force: flags.force ?? false, jobs: flags.jobs, keepGoing: flags.keepGoing ?? false };
+        const request = {
+          targets,
+          signal,
+          force: flags.force ?? false,
+          jobs: flags.jobs,
+          keepGoing: flags.keepGoing ?? false,
+        };
         if (flags.dryRun) {
           return showPlan(await plan(project, request), flags);
         }
@@ -51,7 +57,15 @@ Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 13
         const summary = await build(project, { ...request, onEvent: reporter });
         if (flags.json) {
           const { ran, fresh, restored, failed, skipped, seconds } = summary;
-          printJson({ ran, fresh, restored, failed, skipped, seconds, steps: summary.outcomes.map(outcomeJson) });
+          printJson({
+            ran,
+            fresh,
+            restored,
+            failed,
+            skipped,
+            seconds,
+            steps: summary.outcomes.map(outcomeJson),
+          });
         }
         return summary.failed > 0 || summary.skipped > 0 ? EXIT.failed : EXIT.done;
       }),
@@ -102,9 +116,13 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
     return blocked.length > 0 ? EXIT.failed : EXIT.done;
   }
   const stale = steps.filter((step) => step.action !== 'fresh');
-  for (const step of stale) print(`${WORDS[step.action]} ${safe(step.id)}: ${whyText(step, flags.explain ?? false)}`);
+  for (const step of stale)
+    print(`${WORDS[step.action]} ${safe(step.id)}: ${whyText(step, flags.explain ?? false)}`);
   if (stale.length === 0) print(`nothing to do: ${plural(steps.length, 'step')} fresh`);
-  else print(`${plural(stale.length, 'step')} of ${steps.length} ${stale.length === 1 ? 'is' : 'are'} not fresh; nothing was written`);
+  else
+    print(
+      `${plural(stale.length, 'step')} of ${steps.length} ${stale.length === 1 ? 'is' : 'are'} not fresh; nothing was written`,
+    );
   return blocked.length > 0 ? EXIT.failed : EXIT.done;
 }
 
@@ -113,5 +131,7 @@ export function whyText(step: Pick<PlannedStep, 'reasons' | 'error'>, all: boole
   if (step.error !== undefined) return errorText(step.error);
   const lines = step.reasons.map((reason) => safe(reason.text));
   if (all) return lines.length === 1 ? lines[0] : lines.map((line) => `\n    ${line}`).join('');
-  return lines.length > 1 ? `${lines[0]} (and ${lines.length - 1} more; --explain lists them)` : (lines[0] ?? '');
+  return lines.length > 1
+    ? `${lines[0]} (and ${lines.length - 1} more; --explain lists them)`
+    : (lines[0] ?? '');
 }

@@ -13,7 +13,9 @@ interface CleanFlags {
 export function defineClean(program: Command): void {
   program
     .command('clean [target...]')
-    .description('remove what firn built for these targets; never the only copy of anything; a dry run unless --execute')
+    .description(
+      'remove what firn built for these targets; never the only copy of anything; a dry run unless --execute',
+    )
     .option('--all', 'all targets')
     .option('--execute', 'do it')
     .option('--json', 'print one JSON object')
@@ -29,19 +31,29 @@ export function defineClean(program: Command): void {
         checkTargets(project, targets);
         const chosen = new Set(flags.all ? project.pipeline.targets.keys() : targets);
         const onWait = (holder: string) => note(`waiting for ${safe(holder)} to finish`);
-        const items = flags.execute ? await clean(project, chosen, { signal, onWait }) : await planClean(project, chosen, signal);
+        const items = flags.execute
+          ? await clean(project, chosen, { signal, onWait })
+          : await planClean(project, chosen, signal);
         const going = items.filter((item) => item.spared === undefined);
         const bytes = going.reduce((sum, item) => sum + item.bytes, 0);
         if (flags.json) {
           const spared = items.filter((item) => item.spared !== undefined);
-          printJson({ dryRun: flags.execute !== true, bytes, removed: going.map((item) => item.path), spared });
+          printJson({
+            dryRun: flags.execute !== true,
+            bytes,
+            removed: going.map((item) => item.path),
+            spared,
+          });
           return undefined;
         }
         for (const item of items) {
-          if (item.spared === undefined) print(`${flags.execute ? 'removed' : 'would remove'} ${safe(item.path)}`);
+          if (item.spared === undefined)
+            print(`${flags.execute ? 'removed' : 'would remove'} ${safe(item.path)}`);
           else note(`kept ${safe(item.path)}: ${safe(item.spared)}`);
         }
-        print(`${plural(going.length, 'file')}, ${formatBytes(bytes)}${flags.execute ? ' freed' : '; nothing was removed, add --execute to do it'}`);
+        print(
+          `${plural(going.length, 'file')}, ${formatBytes(bytes)}${flags.execute ? ' freed' : '; nothing was removed, add --execute to do it'}`,
+        );
         return undefined;
       }),
     );

@@ -19,7 +19,9 @@ interface CompressFlags {
 export function defineCompress(program: Command): void {
   program
     .command('compress [run...]')
-    .description('compress runs (names or patterns, all when none) from .npy to .npz; a dry run unless --execute')
+    .description(
+      'compress runs (names or patterns, all when none) from .npy to .npz; a dry run unless --execute',
+    )
     .option('--execute', 'do it')
     .option('--older-than <days>', 'only runs whose array was last changed so many days ago (also 12h, 2w)')
     .option('--delete-original', 'unlink embeddings.npy once its copy is read back and equal in every value')
@@ -78,7 +80,12 @@ function showResult(summary: BuildSummary, flags: CompressFlags): void {
   const bytes = done.reduce((sum, run) => sum + run.bytes, 0);
   if (flags.json) {
     const count = (status: RunResult['status']) => runs.filter((run) => run.status === status).length;
-    const counts = { compressed: done.length, kept: count('kept'), fresh: count('fresh'), failed: count('failed') };
+    const counts = {
+      compressed: done.length,
+      kept: count('kept'),
+      fresh: count('fresh'),
+      failed: count('failed'),
+    };
     printJson({ dryRun: false, ...counts, originalBytes, bytes, runs });
     return;
   }
@@ -87,8 +94,11 @@ function showResult(summary: BuildSummary, flags: CompressFlags): void {
   const percent = (1 - bytes / originalBytes) * 100;
   const largest = done.reduce((most, run) => Math.max(most, run.largestError), 0);
   const error = largest > 0 ? `; the largest change of a value is ${largest.toPrecision(3)}` : '';
-  print(`${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent.toFixed(1)}% smaller)${error}`);
-  if (!flags.deleteOriginal) note('the originals are kept; --delete-original removes each once its copy is proven equal');
+  print(
+    `${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent.toFixed(1)}% smaller)${error}`,
+  );
+  if (!flags.deleteOriginal)
+    note('the originals are kept; --delete-original removes each once its copy is proven equal');
 }
 
 async function showDryRun(project: Project, flags: CompressFlags, signal: AbortSignal): Promise<number> {
@@ -98,7 +108,10 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
     .filter((step) => step.action !== 'blocked')
     .map(({ id }) => {
       const directory = project.graph.order.find((step) => step.id === id)?.inputs[0].path as string;
-      return { run: runOf(id), originalBytes: project.port.stat(join(project.root, directory, NPY_FILE))?.size ?? 0 };
+      return {
+        run: runOf(id),
+        originalBytes: project.port.stat(join(project.root, directory, NPY_FILE))?.size ?? 0,
+      };
     });
   const failing = planned
     .filter((step) => step.action === 'blocked')
@@ -106,7 +119,12 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
   const originalBytes = runs.reduce((sum, run) => sum + run.originalBytes, 0);
   const code = failing.length > 0 ? EXIT.failed : EXIT.done;
   if (flags.json) {
-    printJson({ dryRun: true, originalBytes, runs, failing: failing.map(({ run, error }) => ({ run, error: messageOf(error) })) });
+    printJson({
+      dryRun: true,
+      originalBytes,
+      runs,
+      failing: failing.map(({ run, error }) => ({ run, error: messageOf(error) })),
+    });
     return code;
   }
   for (const { run, error } of failing) note(`${safe(run)} would fail: ${errorText(error)}`);
@@ -114,7 +132,12 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
     print('nothing to compress');
     return code;
   }
-  print(table([{ title: 'run' }, { title: 'size', align: 'right' }], runs.map((run) => [run.run, formatBytes(run.originalBytes)])));
+  print(
+    table(
+      [{ title: 'run' }, { title: 'size', align: 'right' }],
+      runs.map((run) => [run.run, formatBytes(run.originalBytes)]),
+    ),
+  );
   const removed = flags.deleteOriginal ? ' and their originals removed' : '';
   print(`${plural(runs.length, 'run')}, ${formatBytes(originalBytes)}, would be compressed${removed}`);
   print('nothing was written; add --execute to do it');

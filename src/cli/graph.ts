@@ -8,9 +8,14 @@ export function defineGraph(program: Command): void {
   program
     .command('graph')
     .description('print the graph of targets')
-    .addOption(new Option('--format <format>', 'how').choices(['dot', 'mermaid', 'json', 'svg']).default('dot'))
+    .addOption(
+      new Option('--format <format>', 'how').choices(['dot', 'mermaid', 'json', 'svg']).default('dot'),
+    )
     .option('--steps', 'show every step instead of targets')
-    .addHelpText('after', '\nExamples:\n  firn graph --format svg > graph.svg\n  firn graph | dot -Tpdf > graph.pdf\n  firn graph --format mermaid --steps')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  firn graph --format svg > graph.svg\n  firn graph | dot -Tpdf > graph.pdf\n  firn graph --format mermaid --steps',
+    )
     .action((flags: { format: DrawingFormat; steps?: boolean }, command: Command) =>
       act(async () => {
         const { openProject } = await import('../project.js');

@@ -27,14 +27,23 @@ export function defineInit(program: Command): void {
         const root = resolve(globalOptions(command).directory);
         const path = join(root, PIPELINE_FILE);
         if (disk.stat(path) !== undefined) {
-          throw new FirnError('usage', 'is there already', { path, advice: 'Edit it, or move it away first.' });
+          throw new FirnError('usage', 'is there already', {
+            path,
+            advice: 'Edit it, or move it away first.',
+          });
         }
-        const runsDir = checkProjectPath(flags.runs, (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }));
+        const runsDir = checkProjectPath(
+          flags.runs,
+          (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }),
+        );
         const { runs } = discoverRuns(disk, join(root, runsDir));
         // Where there are runs, a model made them, and sequences are not to be embedded by another.
-        const sequences = runs.length > 0 ? [] : EXTENSIONS.flatMap((extension) => [extension, `${extension}.gz`])
-          .map((extension) => `sequences/*/*.${extension}`)
-          .filter((pattern) => findFiles(disk, root, pattern).length > 0);
+        const sequences =
+          runs.length > 0
+            ? []
+            : EXTENSIONS.flatMap((extension) => [extension, `${extension}.gz`])
+                .map((extension) => `sequences/*/*.${extension}`)
+                .filter((pattern) => findFiles(disk, root, pattern).length > 0);
         const text = starterPipeline({
           runsDir,
           schema: schemaPath(root),
@@ -44,7 +53,9 @@ export function defineInit(program: Command): void {
             .map(({ version }) => version),
         });
         await writeFileAtomic(disk, path, text);
-        print(`wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`);
+        print(
+          `wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`,
+        );
         print('next: firn build --dry-run');
         return undefined;
       }),

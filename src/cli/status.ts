@@ -1,9 +1,9 @@
 /** `firn status`: what is stale and what is fresh, a line a target. */
 import type { Command } from 'commander';
 import type { PlannedStep } from '../engine/build.js';
+import { whyText } from './build.js';
 import { act, globalOptions, print, printJson } from './main.js';
 import { plural, table } from './text.js';
-import { whyText } from './build.js';
 
 export function defineStatus(program: Command): void {
   program
@@ -19,7 +19,8 @@ export function defineStatus(program: Command): void {
         const steps = await plan(project, { targets, signal });
         // What a named target hangs on is shown with it; targets without a step belong to no other.
         const names = [...project.pipeline.targets.keys()].filter(
-          (name) => targets.length === 0 || targets.includes(name) || steps.some((step) => step.target === name),
+          (name) =>
+            targets.length === 0 || targets.includes(name) || steps.some((step) => step.target === name),
         );
         const stats = recordedStats(project);
         const lines = names.map((name) => {
@@ -35,8 +36,25 @@ export function defineStatus(program: Command): void {
           });
           return;
         }
-        const rows = lines.map(({ target, rule, steps: own }) => [target, rule, String(own.length), stateOf(own), firstReason(own)]);
-        print(table([{ title: 'target' }, { title: 'rule' }, { title: 'steps', align: 'right' }, { title: 'state' }, { title: 'why' }], rows));
+        const rows = lines.map(({ target, rule, steps: own }) => [
+          target,
+          rule,
+          String(own.length),
+          stateOf(own),
+          firstReason(own),
+        ]);
+        print(
+          table(
+            [
+              { title: 'target' },
+              { title: 'rule' },
+              { title: 'steps', align: 'right' },
+              { title: 'state' },
+              { title: 'why' },
+            ],
+            rows,
+          ),
+        );
       }),
     );
 }

@@ -8,7 +8,9 @@ export function safe(text: string, keepLines = false): string {
   return text.replace(UNSAFE, (char) => {
     if (keepLines && char === '\n') return char;
     const code = char.charCodeAt(0);
-    return code < 256 ? `\\x${code.toString(16).padStart(2, '0')}` : `\\u${code.toString(16).padStart(4, '0')}`;
+    return code < 256
+      ? `\\x${code.toString(16).padStart(2, '0')}`
+      : `\\u${code.toString(16).padStart(4, '0')}`;
   });
 }
 
@@ -47,7 +49,12 @@ export function widthOf(text: string): number {
   let width = 0;
   for (const char of text) {
     if (/^\p{Mark}|\p{Cf}$/u.test(char)) continue;
-    width += /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}$/u.test(char) ? 2 : 1;
+    width +=
+      /^[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Emoji_Presentation}$/u.test(
+        char,
+      )
+        ? 2
+        : 1;
   }
   return width;
 }

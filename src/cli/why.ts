@@ -1,8 +1,8 @@
 /** `firn why`: every reason why a target, or one of its steps, would be built. */
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
-import { act, globalOptions, print, printJson } from './main.js';
 import { whyText } from './build.js';
+import { act, globalOptions, print, printJson } from './main.js';
 import { plural, safe } from './text.js';
 
 export function defineWhy(program: Command): void {
@@ -30,7 +30,11 @@ export function defineWhy(program: Command): void {
         const before = planned.filter((step) => !own.includes(step) && step.action !== 'fresh');
         if (flags.json) {
           const json = (steps: typeof planned) =>
-            steps.map(({ id, action, reasons }) => ({ id, status: action, reasons: reasons.map(({ code, text }) => ({ code, text })) }));
+            steps.map(({ id, action, reasons }) => ({
+              id,
+              status: action,
+              reasons: reasons.map(({ code, text }) => ({ code, text })),
+            }));
           printJson({ steps: json(own), before: json(before) });
           return;
         }

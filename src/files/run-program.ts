@@ -120,7 +120,12 @@ function whyNotStarted(error: unknown): string {
   }
 }
 
-function failure(words: readonly string[], code: number | null, signal: string | null, tail: readonly string[]): FirnError {
+function failure(
+  words: readonly string[],
+  code: number | null,
+  signal: string | null,
+  tail: readonly string[],
+): FirnError {
   const how = signal !== null ? `was ended by ${signal}` : `ended with exit code ${code}`;
   const said = tail.length === 0 ? 'It printed nothing.' : `It last printed:\n    ${tail.join('\n    ')}`;
   return new FirnError('failed', `${showAll(words)} ${how}`, { advice: said });

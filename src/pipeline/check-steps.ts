@@ -15,7 +15,9 @@ export function checkDrafts(target: Target, drafts: readonly StepDraft[]): void 
     for (const { path } of [...inputs, ...outputs]) {
       const problem = (message: string, advice: string) =>
         target.error(`${id}: ${message}`, advice, target.out.length > 0 ? 'out' : undefined);
-      const plain = checkProjectPath(path, (message) => problem(message, 'Every path of a step lies in the project.'));
+      const plain = checkProjectPath(path, (message) =>
+        problem(message, 'Every path of a step lies in the project.'),
+      );
       if (plain !== path) throw problem(`the path "${path}" is not in its plain form`, `Write ${plain}.`);
     }
   }
@@ -30,7 +32,9 @@ function draftsProblem(target: Target, drafts: unknown): string | undefined {
     }
     if (params === undefined) return `${id} has no \`params\``;
     for (const [name, list] of Object.entries({ inputs, outputs })) {
-      const isList = Array.isArray(list) && list.every((item) => KINDS.includes(item?.kind) && typeof item.path === 'string');
+      const isList =
+        Array.isArray(list) &&
+        list.every((item) => KINDS.includes(item?.kind) && typeof item.path === 'string');
       if (!isList) return `\`${name}\` of ${id} is no list of {kind: "file" or "run", path}`;
     }
     if (outputs?.length === 0) return `${id} has no outputs`;
@@ -51,22 +55,30 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
   const makers = new Map<string, Step>();
   const outputs = new Map<string, Step>();
   for (const step of steps) {
-    if (ids.has(step.id)) throw problem(step, `there are two steps ${step.id}`, 'Each step of a target needs an id of its own.');
+    if (ids.has(step.id))
+      throw problem(step, `there are two steps ${step.id}`, 'Each step of a target needs an id of its own.');
     ids.add(step.id);
     for (const { path } of step.outputs) {
       const taken = outputs.get(path);
-      if (taken === step) throw problem(step, `${step.id} names ${path} twice as its output`, 'Name each output once.');
-      if (taken !== undefined) throw problem(step, `${taken.id} and ${step.id} both make ${path}`, ANOTHER_OUT);
+      if (taken === step)
+        throw problem(step, `${step.id} names ${path} twice as its output`, 'Name each output once.');
+      if (taken !== undefined)
+        throw problem(step, `${taken.id} and ${step.id} both make ${path}`, ANOTHER_OUT);
       outputs.set(path, step);
       const reserved = whyReserved(path, pipeline);
-      if (reserved !== undefined) throw problem(step, `${path} cannot be an output: ${reserved}`, 'Give it another `out`.');
+      if (reserved !== undefined)
+        throw problem(step, `${path} cannot be an output: ${reserved}`, 'Give it another `out`.');
     }
     for (const id of new Set(providedBy(step))) {
       const other = makers.get(id);
       if (other !== undefined && other !== step) throw problem(step, ...collision(other, step, id));
       makers.set(id, step);
       if (!isRewritten(step, id) && step.inputs.some((input) => inputId(input) === id)) {
-        throw problem(step, `${step.id} would read and write ${pathOf(id)}`, 'A step makes new files from others: give it another `out`.');
+        throw problem(
+          step,
+          `${step.id} would read and write ${pathOf(id)}`,
+          'A step makes new files from others: give it another `out`.',
+        );
       }
     }
   }
@@ -107,9 +119,19 @@ function whyReserved(path: string, pipeline: Pipeline): string | undefined {
   return undefined;
 }
 
-function checkCircle(steps: readonly Step[], makers: ReadonlyMap<string, Step>, targetOf: (step: Step) => Target): void {
+function checkCircle(
+  steps: readonly Step[],
+  makers: ReadonlyMap<string, Step>,
+  targetOf: (step: Step) => Target,
+): void {
   const upstream = new Map(
-    steps.map((step) => [step.id, step.inputs.flatMap((input) => makers.get(inputId(input)) ?? []).filter((maker) => maker !== step).map(({ id }) => id)]),
+    steps.map((step) => [
+      step.id,
+      step.inputs
+        .flatMap((input) => makers.get(inputId(input)) ?? [])
+        .filter((maker) => maker !== step)
+        .map(({ id }) => id),
+    ]),
   );
   const circle = findCycle(upstream, new Set(upstream.keys()));
   const step = steps.find(({ id }) => id === circle[0]);

@@ -28,7 +28,7 @@ export function toSvg(drawing: Drawing): string {
   });
   const nodes = drawing.nodes.map((node) => {
     const { x, y, width } = places.get(node.id) as Place;
-    const text = `<text x="${x + width / 2}" y="${y + BOX / 2 + 4}">${escape(label(node))}</text>`;
+    const text = `<text x="${x + width / 2}" y="${y + BOX / 2 + 4}">${entities(label(node))}</text>`;
     return `  <rect x="${x}" y="${y}" width="${width}" height="${BOX}" rx="4"/>${text}`;
   });
   return [
@@ -48,7 +48,10 @@ function place({ nodes, edges }: Drawing): Map<string, Place> {
   const columns: string[][] = [];
   const columnOf = new Map<string, number>();
   for (const { id } of nodes) {
-    const column = (before.get(id) ?? []).reduce((most, from) => Math.max(most, (columnOf.get(from) ?? 0) + 1), 0);
+    const column = (before.get(id) ?? []).reduce(
+      (most, from) => Math.max(most, (columnOf.get(from) ?? 0) + 1),
+      0,
+    );
     columnOf.set(id, column);
     columns[column] ??= [];
     columns[column].push(id);
@@ -65,6 +68,6 @@ function place({ nodes, edges }: Drawing): Map<string, Place> {
   return places;
 }
 
-function escape(text: string): string {
+function entities(text: string): string {
   return text.replace(/[&<>"']/g, (char) => `&#${char.charCodeAt(0)};`);
 }

@@ -11,7 +11,9 @@ export interface Drawing {
 export function stepGraph(graph: StepGraph): Drawing {
   return {
     nodes: graph.order.map((step) => ({ id: step.id, rule: step.rule.name, steps: 1 })),
-    edges: graph.order.flatMap((step) => (graph.upstream.get(step.id) ?? []).map((from) => ({ from, to: step.id }))),
+    edges: graph.order.flatMap((step) =>
+      (graph.upstream.get(step.id) ?? []).map((from) => ({ from, to: step.id })),
+    ),
   };
 }
 

@@ -3,17 +3,17 @@
  * step will make count as if they were there, which is why expansion repeats until it settles.
  */
 import { join } from 'node:path';
+import { findCycle } from '../engine/graph.js';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
 import { FirnError, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
+import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 import { selectRuns } from '../runs/select.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
-import { findCycle } from '../engine/graph.js';
 import { checkDrafts, checkSteps } from './check-steps.js';
 import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
-import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 
 export interface ExpandOptions {
   port: ReadPort;
@@ -57,18 +57,27 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
 function endless(pipeline: Pipeline, step: Step): Error {
   const target = pipeline.targets.get(step.target) as Target;
   const advice = 'A target must not match its own outputs, directly or through others.';
-  return target.error(`${step.target} keeps finding new inputs among what is made, such as ${step.inputs[0]?.path}`, advice);
+  return target.error(
+    `${step.target} keeps finding new inputs among what is made, such as ${step.inputs[0]?.path}`,
+    advice,
+  );
 }
 
 /** A target that finds nothing may find it in the next round: the first error counts once nothing changes any more. */
-function expandOnce(order: readonly Target[], world: World): { steps: Step[]; warnings: string[]; error?: unknown } {
+function expandOnce(
+  order: readonly Target[],
+  world: World,
+): { steps: Step[]; warnings: string[]; error?: unknown } {
   const warnings: string[] = [];
   const byTarget = new Map<string, Step[]>();
   let first: { error: unknown } | undefined;
   for (const target of order) {
     let drafts: StepDraft[] = [];
     try {
-      drafts = expandTarget(target, world.viewFor(byTarget, (message) => warnings.push(`${target.name}: ${message}`)));
+      drafts = expandTarget(
+        target,
+        world.viewFor(byTarget, (message) => warnings.push(`${target.name}: ${message}`)),
+      );
     } catch (error) {
       first ??= { error };
     }
@@ -82,7 +91,9 @@ function expandOnce(order: readonly Target[], world: World): { steps: Step[]; wa
 
 /** Changes exactly when another round could see something new. */
 function fingerprint(steps: readonly Step[]): string {
-  return steps.map((step) => `${step.id}\0${step.outputs.map((output) => output.path).join('\0')}`).join('\n');
+  return steps
+    .map((step) => `${step.id}\0${step.outputs.map((output) => output.path).join('\0')}`)
+    .join('\n');
 }
 
 function expandTarget(target: Target, view: ExpandView): StepDraft[] {
@@ -91,7 +102,8 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
     checkDrafts(target, drafts);
     return drafts;
   } catch (error) {
-    if (!(error instanceof FirnError)) throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
+    if (!(error instanceof FirnError))
+      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
     // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.
     if (error.kind !== 'usage' || error.path !== undefined) throw error;
     throw target.error(error.message, error.advice);
@@ -101,16 +113,25 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
 /** Targets after those they are made from; a circle is an error. */
 function orderTargets(pipeline: Pipeline): Target[] {
   const names = new Set(pipeline.targets.keys());
-  const makers = new Map([...pipeline.targets.values()].flatMap(({ name, out }) => out.map((path) => [path, name] as const)));
+  const makers = new Map(
+    [...pipeline.targets.values()].flatMap(({ name, out }) => out.map((path) => [path, name] as const)),
+  );
   const makerOf = (from: string) => (names.has(from) ? from : makerOfPath(makers, from));
   const upstream = new Map(
-    [...pipeline.targets].map(([name, target]) => [name, target.from.flatMap((from) => makerOf(from) ?? []).filter((maker) => maker !== name)]),
+    [...pipeline.targets].map(([name, target]) => [
+      name,
+      target.from.flatMap((from) => makerOf(from) ?? []).filter((maker) => maker !== name),
+    ]),
   );
   const circle = findCycle(upstream, names);
   if (circle.length > 0) {
     const target = pipeline.targets.get(circle[0]) as Target;
     const at = target.from.findIndex((from) => makerOf(from) === circle[1]);
-    throw target.error(`these targets are made from each other: ${circle.join(' -> ')}`, 'Take one of them out of `from`.', `from.${at}`);
+    throw target.error(
+      `these targets are made from each other: ${circle.join(' -> ')}`,
+      'Take one of them out of `from`.',
+      `from.${at}`,
+    );
   }
   const done = new Set<string>();
   const order: Target[] = [];
@@ -205,12 +226,18 @@ class World {
   private versionOf(name: string, run: Run): string | undefined {
     this.registry ??= loadRegistry(this.options.port, join(this.options.root, this.pipeline.versionsFile));
     const tagged = versionOf(this.registry, name);
-    const facts = this.made.has(name) ? this.made.get(name)?.version : versionInFacts(this.options.port, join(run.directory, RUN_FACTS_FILE));
+    const facts = this.made.has(name)
+      ? this.made.get(name)?.version
+      : versionInFacts(this.options.port, join(run.directory, RUN_FACTS_FILE));
     if (tagged !== undefined && facts !== undefined && tagged !== facts) {
-      throw new FirnError('conflict', `run ${name} is in two versions: the registry says "${tagged}", the run itself "${facts}"`, {
-        path: this.pipeline.versionsFile,
-        advice: `Tag it again: firn versions tag-run ${name} --version ${facts} --force`,
-      });
+      throw new FirnError(
+        'conflict',
+        `run ${name} is in two versions: the registry says "${tagged}", the run itself "${facts}"`,
+        {
+          path: this.pipeline.versionsFile,
+          advice: `Tag it again: firn versions tag-run ${name} --version ${facts} --force`,
+        },
+      );
     }
     return tagged ?? facts;
   }
@@ -220,7 +247,9 @@ class World {
       const there = this.options.port.stat(join(this.options.root, pattern))?.kind === 'file';
       return there || this.madeFiles.includes(pattern) ? [{ path: pattern, wildcards: {} }] : [];
     }
-    const matches = new Map(findFiles(this.options.port, this.options.root, pattern).map((match) => [match.path, match]));
+    const matches = new Map(
+      findFiles(this.options.port, this.options.root, pattern).map((match) => [match.path, match]),
+    );
     for (const path of this.madeFiles) {
       const wildcards = matchPattern(pattern, path);
       if (wildcards !== undefined) matches.set(path, { path, wildcards });

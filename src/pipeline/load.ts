@@ -55,7 +55,12 @@ interface RawPipeline {
   targets: { [name: string]: RawTarget };
 }
 
-export async function loadPipeline(path: string, text: string, findRule: RuleFinder, ruleNames: readonly string[]): Promise<Pipeline> {
+export async function loadPipeline(
+  path: string,
+  text: string,
+  findRule: RuleFinder,
+  ruleNames: readonly string[],
+): Promise<Pipeline> {
   const source = new YamlSource(path, text);
   validate(SCHEMA, source.value, source, []);
   const raw = source.value as unknown as RawPipeline;
@@ -63,7 +68,11 @@ export async function loadPipeline(path: string, text: string, findRule: RuleFin
   for (const [name, target] of Object.entries(raw.targets)) {
     const rule = await findRule(target.rule);
     if (rule === undefined) {
-      throw source.error(['targets', name, 'rule'], `unknown rule "${target.rule}"`, adviceForRule(target.rule, ruleNames));
+      throw source.error(
+        ['targets', name, 'rule'],
+        `unknown rule "${target.rule}"`,
+        adviceForRule(target.rule, ruleNames),
+      );
     }
     targets.set(name, readTarget(source, name, target, rule));
   }
@@ -86,20 +95,41 @@ function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule
   for (const field of ['from', 'runs', 'out', 'run'] as const) {
     const use = rule.fields[field];
     if (raw[field] !== undefined && use === undefined) {
-      throw source.error([...at, field], `the rule ${rule.name} takes no "${field}"`, fieldAdvice(rule), true);
+      throw source.error(
+        [...at, field],
+        `the rule ${rule.name} takes no "${field}"`,
+        fieldAdvice(rule),
+        true,
+      );
     }
     if (raw[field] === undefined && use === 'required') {
-      throw source.error(at, `the field "${field}" is missing: the rule ${rule.name} needs it`, fieldAdvice(rule), true);
+      throw source.error(
+        at,
+        `the field "${field}" is missing: the rule ${rule.name} needs it`,
+        fieldAdvice(rule),
+        true,
+      );
     }
   }
   const parameters = raw.with ?? {};
   validate(rule.parameters, parameters, source, raw.with === undefined ? at : [...at, 'with']);
   const error: RuleTarget['error'] = (message, advice, field) =>
-    source.error(field === undefined ? at : [...at, ...field.split('.')], message, advice, field === undefined);
+    source.error(
+      field === undefined ? at : [...at, ...field.split('.')],
+      message,
+      advice,
+      field === undefined,
+    );
   const paths = (field: 'from' | 'out') =>
-    list(raw[field]).map((path, i) => checkProjectPath(path, (message, advice) => error(message, advice, `${field}.${i}`)));
+    list(raw[field]).map((path, i) =>
+      checkProjectPath(path, (message, advice) => error(message, advice, `${field}.${i}`)),
+    );
   const from = paths('from');
-  for (const [i, pattern] of from.entries()) placed(() => checkPattern(pattern), (message, advice) => error(message, advice, `from.${i}`));
+  for (const [i, pattern] of from.entries())
+    placed(
+      () => checkPattern(pattern),
+      (message, advice) => error(message, advice, `from.${i}`),
+    );
   checkFilter(raw.runs, error);
   return {
     name,
@@ -117,10 +147,17 @@ function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule
 function checkFilter(filter: RunFilter | undefined, error: RuleTarget['error']): void {
   if (filter === undefined || filter === 'all') return;
   const { 'older-than': olderThan } = filter;
-  if (olderThan !== undefined) placed(() => parseDuration(olderThan), (message, advice) => error(message, advice, 'runs.older-than'));
+  if (olderThan !== undefined)
+    placed(
+      () => parseDuration(olderThan),
+      (message, advice) => error(message, advice, 'runs.older-than'),
+    );
   for (const field of ['dataset', 'run'] as const) {
     for (const [i, pattern] of list(filter[field]).entries()) {
-      placed(() => compileGlob(pattern), (message, advice) => error(message, advice, `runs.${field}.${i}`));
+      placed(
+        () => compileGlob(pattern),
+        (message, advice) => error(message, advice, `runs.${field}.${i}`),
+      );
     }
   }
 }
@@ -136,11 +173,15 @@ function placed(check: () => unknown, problem: (message: string, advice?: string
 
 function adviceForRule(name: string, names: readonly string[]): string {
   const near = nearest(name, names);
-  return near === undefined ? `There is: ${names.join(', ')}. Rules of your own are files rules/NAME.mjs.` : `Did you mean "${near}"?`;
+  return near === undefined
+    ? `There is: ${names.join(', ')}. Rules of your own are files rules/NAME.mjs.`
+    : `Did you mean "${near}"?`;
 }
 
 function fieldAdvice(rule: Rule): string {
-  const fields = Object.entries(rule.fields).map(([field, use]) => (use === 'required' ? field : `${field} (optional)`));
+  const fields = Object.entries(rule.fields).map(([field, use]) =>
+    use === 'required' ? field : `${field} (optional)`,
+  );
   return `It takes: ${[...fields, 'with (optional)'].join(', ')}.`;
 }
 
@@ -158,7 +199,8 @@ function checkNames(source: YamlSource, targets: ReadonlyMap<string, Target>): v
       if (from === name) throw source.error(at, `${name} cannot be made from itself`);
       if (targets.has(from) || made.has(from) || /[/.*{]/.test(from)) continue;
       const near = nearest(from, names);
-      if (near !== undefined) throw source.error(at, `there is no target "${from}"`, `Did you mean "${near}"?`);
+      if (near !== undefined)
+        throw source.error(at, `there is no target "${from}"`, `Did you mean "${near}"?`);
     }
   }
 }

@@ -28,7 +28,9 @@ export function checkPattern(pattern: string): void {
   try {
     toRegExp(pattern);
   } catch {
-    throw new FirnError('usage', `"${pattern}" is no pattern`, { advice: 'A set is written [abc] or [a-z], lower end first.' });
+    throw new FirnError('usage', `"${pattern}" is no pattern`, {
+      advice: 'A set is written [abc] or [a-z], lower end first.',
+    });
   }
 }
 
@@ -39,11 +41,15 @@ function toRegExp(pattern: string): RegExp {
   const seen = new Set<string>();
   const source = pattern.replace(TOKEN, (token, offset: number) => {
     if (token.startsWith('**/')) return '(?:[^/]+/)*';
-    if (token === '**' && offset + 2 === pattern.length && (offset === 0 || pattern[offset - 1] === '/')) return '(?:[^/]+/)*[^/]+';
+    if (token === '**' && offset + 2 === pattern.length && (offset === 0 || pattern[offset - 1] === '/'))
+      return '(?:[^/]+/)*[^/]+';
     if (token.startsWith('*')) return '[^/]*';
     if (token === '?') return '[^/]';
     if (token.startsWith('[') && token.length > 1) {
-      const body = token.slice(1, -1).replace(/^!/, '').replace(/[\\^\]]/g, '\\$&');
+      const body = token
+        .slice(1, -1)
+        .replace(/^!/, '')
+        .replace(/[\\^\]]/g, '\\$&');
       return token[1] === '!' ? `(?!/)[^${body}]` : `(?!/)[${body}]`;
     }
     if (token.startsWith('{') && token.length > 1) {

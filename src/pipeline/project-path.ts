@@ -7,7 +7,8 @@ export const CACHE_FOLDER = 'cache';
 /** The path in its plain form (`a/b`, no `.` and no trailing `/`); `problem` makes the error when it leaves the project. */
 export function checkProjectPath(path: string, problem: (message: string, advice?: string) => Error): string {
   const advice = 'Paths are relative to the folder of pipeline.yaml and stay inside it.';
-  if (path.startsWith('/') || /^[A-Za-z]:[\\/]/.test(path)) throw problem(`"${path}" is an absolute path`, advice);
+  if (path.startsWith('/') || /^[A-Za-z]:[\\/]/.test(path))
+    throw problem(`"${path}" is an absolute path`, advice);
   if (path.includes('\0')) throw problem('a path cannot hold a NUL character');
   const parts: string[] = [];
   for (const part of path.split('/')) {

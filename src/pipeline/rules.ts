@@ -5,8 +5,8 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import type { Rule } from '../engine/types.js';
 import { fileDigest } from '../engine/store.js';
+import type { Rule } from '../engine/types.js';
 import { FirnError, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { schemaProblem } from './validate.js';
@@ -46,7 +46,10 @@ export async function findRule(port: ReadPort, root: string, name: string): Prom
   const known = await builtInRule(name);
   if (!isOwn) return known;
   if (known !== undefined) {
-    throw new FirnError('usage', `has the name of a rule that firn brings along`, { path, advice: 'Rename the file.' });
+    throw new FirnError('usage', `has the name of a rule that firn brings along`, {
+      path,
+      advice: 'Rename the file.',
+    });
   }
   return loadOwnRule(port, path, name);
 }
@@ -83,11 +86,21 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
 }
 
 /** What a user's file threw, with the line in it. */
-function ownError(kind: 'usage' | 'failed', what: string, error: unknown, path: string, url: string): FirnError {
+function ownError(
+  kind: 'usage' | 'failed',
+  what: string,
+  error: unknown,
+  path: string,
+  url: string,
+): FirnError {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   const at = stack.indexOf(`${url}:`);
   const [, line, column] =
-    error instanceof SyntaxError ? placeOfSyntaxError(path) : at === -1 ? [] : (/^:(\d+):(\d+)/.exec(stack.slice(at + url.length)) ?? []);
+    error instanceof SyntaxError
+      ? placeOfSyntaxError(path)
+      : at === -1
+        ? []
+        : (/^:(\d+):(\d+)/.exec(stack.slice(at + url.length)) ?? []);
   return new FirnError(kind, `${what}${messageOf(error)}`, {
     path,
     cause: error,
@@ -108,13 +121,16 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
   if (rule === null || typeof rule !== 'object') return 'has no default export that is a rule';
   if (rule.name !== name) return `exports the rule "${rule.name}", expected "${name}" as the file is called`;
   if (typeof rule.version !== 'string') return 'the rule has no `version` (a text)';
-  if (typeof rule.expand !== 'function' || typeof rule.run !== 'function') return 'the rule lacks `expand` or `run`';
-  if (rule.parameters === undefined || rule.fields === undefined) return 'the rule lacks `parameters` or `fields`';
+  if (typeof rule.expand !== 'function' || typeof rule.run !== 'function')
+    return 'the rule lacks `expand` or `run`';
+  if (rule.parameters === undefined || rule.fields === undefined)
+    return 'the rule lacks `parameters` or `fields`';
   for (const [field, use] of Object.entries(rule.fields)) {
     if (!FIELDS.includes(field) || (use !== 'required' && use !== 'optional')) {
       return `\`fields\` says ${field}: ${String(use)}, expected one of ${FIELDS.join(', ')}, required or optional`;
     }
   }
-  const problem = rule.parameters.type === 'object' ? schemaProblem(rule.parameters) : 'its type is not "object"';
+  const problem =
+    rule.parameters.type === 'object' ? schemaProblem(rule.parameters) : 'its type is not "object"';
   return problem === undefined ? undefined : `\`parameters\` is no usable JSON Schema: ${problem}`;
 }

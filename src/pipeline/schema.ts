@@ -23,8 +23,14 @@ const runFilter = {
       properties: {
         dataset: { ...texts, description: 'Dataset names; *, ? and [...] are wildcards.' },
         run: { ...texts, description: 'Run names; *, ? and [...] are wildcards.' },
-        version: { ...text, description: 'Runs tagged with this model version. Quote it: 1.10 unquoted is the number 1.1.' },
-        'older-than': { ...text, description: 'Runs whose array was last changed this long ago or longer: 30d, 12h, 2w.' },
+        version: {
+          ...text,
+          description: 'Runs tagged with this model version. Quote it: 1.10 unquoted is the number 1.1.',
+        },
+        'older-than': {
+          ...text,
+          description: 'Runs whose array was last changed this long ago or longer: 30d, 12h, 2w.',
+        },
       },
     },
   ],
@@ -33,10 +39,19 @@ const runFilter = {
 /** The fields every target may have; which of them a rule takes is checked against the rule. */
 export const TARGET_FIELDS: { [name: string]: Schema } = {
   rule: { ...text, description: 'The rule that builds this target.' },
-  from: { ...texts, description: 'What it is made from: names of other targets, files, or patterns (* and {name} are wildcards).' },
+  from: {
+    ...texts,
+    description:
+      'What it is made from: names of other targets, files, or patterns (* and {name} are wildcards).',
+  },
   runs: runFilter,
   out: { ...texts, description: 'The file or folder it makes.' },
-  run: { type: 'array', items: { type: 'string' }, minItems: 1, description: 'The program and its arguments, one a word; {in} and {out} stand for files.' },
+  run: {
+    type: 'array',
+    items: { type: 'string' },
+    minItems: 1,
+    description: 'The program and its arguments, one a word; {in} and {out} stand for files.',
+  },
   with: { type: 'object', description: "The rule's parameters." },
 };
 
@@ -46,8 +61,15 @@ export function pipelineSchema(): Schema {
     additionalProperties: false,
     required: ['targets'],
     properties: {
-      runs: { ...text, description: 'The folder of runs, <runs>/<dataset>/<run>/embeddings.npy. Default: consolidated_data/runs.' },
-      versions: { ...text, description: 'The registry of model versions. Default: data/reference/embedding_versions.json.' },
+      runs: {
+        ...text,
+        description:
+          'The folder of runs, <runs>/<dataset>/<run>/embeddings.npy. Default: consolidated_data/runs.',
+      },
+      versions: {
+        ...text,
+        description: 'The registry of model versions. Default: data/reference/embedding_versions.json.',
+      },
       cache: {
         type: 'object',
         additionalProperties: false,
@@ -59,7 +81,12 @@ export function pipelineSchema(): Schema {
         type: 'object',
         minProperties: 1,
         propertyNames: { pattern: TARGET_NAME },
-        additionalProperties: { type: 'object', required: ['rule'], additionalProperties: false, properties: TARGET_FIELDS },
+        additionalProperties: {
+          type: 'object',
+          required: ['rule'],
+          additionalProperties: false,
+          properties: TARGET_FIELDS,
+        },
       },
     },
   };

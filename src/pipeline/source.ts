@@ -13,8 +13,8 @@ import {
   parseDocument,
   type YAMLError,
 } from 'yaml';
-import { FirnError } from '../errors.js';
 import type { Json } from '../engine/types.js';
+import { FirnError } from '../errors.js';
 
 export type YamlPath = (string | number)[];
 
@@ -43,7 +43,8 @@ export class YamlSource {
       logLevel: 'error',
     });
     const problem = this.document.errors[0] ?? this.document.warnings[0];
-    if (problem !== undefined) throw this.errorAt(problem.pos[0], `not valid YAML: ${wordsFor(problem)}`, QUOTES);
+    if (problem !== undefined)
+      throw this.errorAt(problem.pos[0], `not valid YAML: ${wordsFor(problem)}`, QUOTES);
     this.checkNodes();
     try {
       this.value = this.document.toJS({ maxAliasCount: 100 }) as Json;
@@ -116,9 +117,12 @@ export class YamlSource {
       if (isNode(node) && 'anchor' in node && node.anchor !== undefined) anchors.add(node.anchor);
       if (isAlias(node)) {
         aliases += 1;
-        if (!anchors.has(node.source)) throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for nothing`, QUOTES);
-        if (open.has(node.source)) throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for what it stands in`);
-        if (aliases > MAX_ALIASES) throw this.errorAt(startOf(node) ?? 0, `more than ${MAX_ALIASES} aliases (*name)`);
+        if (!anchors.has(node.source))
+          throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for nothing`, QUOTES);
+        if (open.has(node.source))
+          throw this.errorAt(startOf(node) ?? 0, `*${node.source} stands for what it stands in`);
+        if (aliases > MAX_ALIASES)
+          throw this.errorAt(startOf(node) ?? 0, `more than ${MAX_ALIASES} aliases (*name)`);
       } else if (isMap(node) || isSeq(node)) {
         const { anchor } = node;
         if (anchor !== undefined) open.add(anchor);
@@ -164,10 +168,15 @@ function checkNesting(path: string, text: string): void {
   const fail = (offset: number): never => {
     const before = text.slice(0, offset);
     const line = before.split('\n').length;
-    throw new FirnError('usage', 'nested too deeply to be a pipeline', { path, line, column: offset - before.lastIndexOf('\n') });
+    throw new FirnError('usage', 'nested too deeply to be a pipeline', {
+      path,
+      line,
+      column: offset - before.lastIndexOf('\n'),
+    });
   };
   // Lists in lists can be nested without brackets and without indentation.
-  const compact = /(?:[-?:][ \t]+){33}/.exec(text) ?? new RegExp(`^[ \\t]{${MAX_INDENT},}\\S`, 'm').exec(text);
+  const compact =
+    /(?:[-?:][ \t]+){33}/.exec(text) ?? new RegExp(`^[ \\t]{${MAX_INDENT},}\\S`, 'm').exec(text);
   if (compact !== null) fail(compact.index);
   let depth = 0;
   for (const { 0: bracket, index } of text.matchAll(/[[\]{}]/g)) {

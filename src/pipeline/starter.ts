@@ -59,5 +59,7 @@ export function starterPipeline(found: Found): string {
 
 /** Always quoted where YAML could read something else: numbers, signs, words like `on`. */
 function quote(text: string): string {
-  return /^[A-Za-z][A-Za-z0-9_./*-]*$/.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text) ? text : JSON.stringify(text);
+  return /^[A-Za-z][A-Za-z0-9_./*-]*$/.test(text) && !/^(true|false|yes|no|on|off|null|y|n)$/i.test(text)
+    ? text
+    : JSON.stringify(text);
 }

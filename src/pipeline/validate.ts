@@ -41,12 +41,12 @@ function isNoise(error: ErrorObject, all: readonly ErrorObject[]): boolean {
   if (error.keyword === 'propertyNames') return true;
   // A misspelt field is why the right one is missing.
   if (error.keyword === 'required') {
-    return all.some((other) => other.keyword === 'additionalProperties' && other.instancePath === error.instancePath);
+    return all.some(
+      (other) => other.keyword === 'additionalProperties' && other.instancePath === error.instancePath,
+    );
   }
   if (isChoice(error)) return all.some((other) => isWithin(other, error) && !isOtherKind(other, error));
-  return all.some(
-    (choice) => isChoice(choice) && isWithin(error, choice) && isOtherKind(error, choice),
-  );
+  return all.some((choice) => isChoice(choice) && isWithin(error, choice) && isOtherKind(error, choice));
 }
 
 function isChoice(error: ErrorObject): boolean {
@@ -59,7 +59,9 @@ function isWithin(inner: ErrorObject, outer: ErrorObject): boolean {
 
 /** Whether a branch of the choice was not meant at all; one whose kind of value fits tells more than the choice. */
 function isOtherKind(inner: ErrorObject, choice: ErrorObject): boolean {
-  return inner.instancePath === choice.instancePath && (inner.keyword === 'type' || inner.keyword === 'const');
+  return (
+    inner.instancePath === choice.instancePath && (inner.keyword === 'type' || inner.keyword === 'const')
+  );
 }
 
 function toError(error: ErrorObject, source: YamlSource, at: YamlPath): FirnError {
@@ -67,7 +69,11 @@ function toError(error: ErrorObject, source: YamlSource, at: YamlPath): FirnErro
   const name = nameOf(path, source);
   const found = error.data as Json;
   const params = error.params as { [name: string]: unknown };
-  const schema = (error.parentSchema ?? {}) as { properties?: object; description?: string; enum?: unknown[] };
+  const schema = (error.parentSchema ?? {}) as {
+    properties?: object;
+    description?: string;
+    enum?: unknown[];
+  };
   const means = schema.description;
   switch (error.keyword) {
     case 'additionalProperties': {
@@ -76,23 +82,50 @@ function toError(error: ErrorObject, source: YamlSource, at: YamlPath): FirnErro
       return source.error([...path, wrong], `unknown field "${wrong}"`, suggest(wrong, known), true);
     }
     case 'required':
-      return source.error(path, `the field "${params.missingProperty}" is missing in ${name}`, undefined, true);
+      return source.error(
+        path,
+        `the field "${params.missingProperty}" is missing in ${name}`,
+        undefined,
+        true,
+      );
     case 'enum':
-      return source.error(path, `${name} cannot be ${show(found)}`, suggest(String(found), (schema.enum ?? []).map(String)));
+      return source.error(
+        path,
+        `${name} cannot be ${show(found)}`,
+        suggest(String(found), (schema.enum ?? []).map(String)),
+      );
     case 'pattern':
       if (error.propertyName !== undefined) {
         const advice = 'Use letters, digits, dots, dashes and underscores, and begin with a letter or digit.';
-        return source.error([...path, error.propertyName], `"${error.propertyName}" cannot be a name`, advice, true);
+        return source.error(
+          [...path, error.propertyName],
+          `"${error.propertyName}" cannot be a name`,
+          advice,
+          true,
+        );
       }
       return source.error(path, `${name} cannot be ${show(found)}`, means);
     case 'type': {
       const expected = String(params.type);
-      if (path.length === 0 && found === null) return source.error(path, 'is empty', 'Write `targets:` and what is to be built, or see `firn init`.');
-      return source.error(path, `${name} must be ${article(expected)}, found ${show(found)}`, typeAdvice(expected, found, source.textAt(path)) ?? means);
+      if (path.length === 0 && found === null)
+        return source.error(
+          path,
+          'is empty',
+          'Write `targets:` and what is to be built, or see `firn init`.',
+        );
+      return source.error(
+        path,
+        `${name} must be ${article(expected)}, found ${show(found)}`,
+        typeAdvice(expected, found, source.textAt(path)) ?? means,
+      );
     }
     case 'oneOf':
     case 'anyOf':
-      return source.error(path, `${name} cannot be ${show(found)}`, choiceAdvice(error, found, source.textAt(path)));
+      return source.error(
+        path,
+        `${name} cannot be ${show(found)}`,
+        choiceAdvice(error, found, source.textAt(path)),
+      );
     case 'minItems':
     case 'minLength':
     case 'minProperties':
@@ -101,7 +134,11 @@ function toError(error: ErrorObject, source: YamlSource, at: YamlPath): FirnErro
     case 'maximum':
     case 'exclusiveMinimum':
     case 'exclusiveMaximum':
-      return source.error(path, `${name} must be ${params.comparison} ${params.limit}, found ${show(found)}`, means);
+      return source.error(
+        path,
+        `${name} must be ${params.comparison} ${params.limit}, found ${show(found)}`,
+        means,
+      );
     default:
       return source.error(path, `${name} ${error.message ?? 'is not as expected'}`, means);
   }
@@ -119,16 +156,22 @@ function choiceAdvice(error: ErrorObject, found: Json, written: string | undefin
   const words = branches.flatMap((branch) => branch.const ?? []);
   const near = typeof found === 'string' ? nearest(found, words) : undefined;
   if (near !== undefined) return `Did you mean "${near}"?`;
-  const expected = branches.map((branch) => (branch.const === undefined ? article(branch.type ?? 'value') : `"${branch.const}"`));
+  const expected = branches.map((branch) =>
+    branch.const === undefined ? article(branch.type ?? 'value') : `"${branch.const}"`,
+  );
   const wantsText = branches.some((branch) => branch.type === 'string');
-  return (wantsText ? typeAdvice('string', found, written) : undefined) ?? `Expected ${expected.join(' or ')}.`;
+  return (
+    (wantsText ? typeAdvice('string', found, written) : undefined) ?? `Expected ${expected.join(' or ')}.`
+  );
 }
 
 /** What YAML made of a word that was meant otherwise. */
 function typeAdvice(expected: string, found: Json, written: string | undefined): string | undefined {
   if (expected === 'boolean') return 'Write true or false, without quotes.';
   if (expected === 'number' || expected === 'integer') {
-    return typeof found === 'string' && /^\d+(\.\d+)?$/.test(found) ? `Write it without quotes: ${found}` : undefined;
+    return typeof found === 'string' && /^\d+(\.\d+)?$/.test(found)
+      ? `Write it without quotes: ${found}`
+      : undefined;
   }
   if (expected !== 'string' || written === undefined || /^["']/.test(written)) return undefined;
   const read = show(found) === written ? '' : ` Without them YAML reads ${show(found)}.`;

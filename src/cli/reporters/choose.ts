@@ -5,5 +5,7 @@ import { terminalReporter } from './terminal.js';
 
 export function chooseReporter(explain: boolean): Listener {
   const plain = plainReporter(explain);
-  return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI ? terminalReporter(plain) : plain;
+  return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI
+    ? terminalReporter(plain)
+    : plain;
 }

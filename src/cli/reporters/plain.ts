@@ -39,10 +39,13 @@ function showFinish(outcome: StepOutcome, finished: number, steps: number): void
   switch (outcome.status) {
     case 'ran':
     case 'restored':
-      note(`${head} ${outcome.status === 'ran' ? 'built' : 'restored'} ${id} in ${formatSeconds(outcome.seconds)}${statsText(outcome.stats)}`);
+      note(
+        `${head} ${outcome.status === 'ran' ? 'built' : 'restored'} ${id} in ${formatSeconds(outcome.seconds)}${statsText(outcome.stats)}`,
+      );
       break;
     case 'failed':
-      if (outcome.error instanceof FirnError && outcome.error.kind === 'interrupted') note(`${head} interrupted ${id}`);
+      if (outcome.error instanceof FirnError && outcome.error.kind === 'interrupted')
+        note(`${head} interrupted ${id}`);
       else note(`${head} FAILED ${id}: ${errorText(outcome.error)}`);
       break;
     case 'skipped':

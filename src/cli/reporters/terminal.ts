@@ -77,6 +77,9 @@ function progressText(step: Running, now: number): string {
   const percent = `${Math.floor(share * 100)}% ${safe(step.unit)}`;
   if (share < EARLY || seconds < 0.5) return percent;
   const perSecond = step.done / seconds;
-  const rate = step.unit === 'bytes' ? formatBytes(perSecond) : `${Math.round(perSecond).toLocaleString('en-US')} ${safe(step.unit)}`;
+  const rate =
+    step.unit === 'bytes'
+      ? formatBytes(perSecond)
+      : `${Math.round(perSecond).toLocaleString('en-US')} ${safe(step.unit)}`;
   return `${percent}, ${rate}/s, ${formatSeconds(((1 - share) / share) * seconds)} left`;
 }
