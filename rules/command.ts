@@ -142,12 +142,20 @@ function draftFor(
     checkProjectPath(path, (message, advice) => target.error(message, advice, `with.uses.${i}`)),
   );
   const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
+  const taken = new Set([...source.in, ...outputs.map((output) => output.path)]);
+  // A script that is named in the command is depended on, without being asked for.
+  const scripts = target.run.filter(
+    (word) => isPlain(word) && view.files(word).length > 0 && !taken.has(word),
+  );
   const facts = factsOf(outputs, params.version);
   const detail: Detail = { in: source.in, wildcards, writesFacts: facts.length > 0 };
   return {
     id,
     params: { ...params, argv: target.run },
-    inputs: [...source.inputs, ...uses.map((path) => ({ kind: 'file', path }))],
+    inputs: [
+      ...source.inputs,
+      ...[...new Set([...uses, ...scripts])].map((path) => ({ kind: 'file', path })),
+    ],
     outputs: [...outputs, ...facts],
     detail: detail as unknown as Json,
   };
@@ -228,7 +236,9 @@ function checkWords(
       if (count !== 1) {
         throw problem(
           `${token} stands for ${count} ${folder === undefined ? 'files' : 'folders'} in "${word}"`,
-          `Make it a word by itself, or pick one with {${name}[0]}.`,
+          folder === undefined
+            ? `Make it a word by itself, or pick one with {${name}[0]}.`
+            : `Pick one with {${name}[0].dir}.`,
         );
       }
     }
@@ -261,6 +271,14 @@ function fillWord(word: string, detail: Detail, outputs: readonly Output[], cont
     );
   }
   return [filled];
+}
+
+/** A word that can only be a path in the project, in its plain form. */
+function isPlain(word: string): boolean {
+  return (
+    /^[^\s{}*?[\]/-][^{}*?[\]]*$/.test(word) &&
+    !word.split('/').some((part) => part === '' || part === '.' || part === '..')
+  );
 }
 
 function folderOf(path: string): string {

@@ -14,6 +14,8 @@ const rule: Rule = {
   name: 'compress',
   version: '1',
   summary: 'Compresses runs from .npy to .npz, lossless unless told.',
+  // Storing the copies would take what compressing gains.
+  stored: false,
   fields: { runs: 'optional' },
   parameters: {
     type: 'object',

@@ -4,7 +4,9 @@
  * copied from its own array.
  */
 import { join } from 'node:path';
+import { openArray } from '../src/arrays/open.js';
 import type { Dtype } from '../src/arrays/types.js';
+import { fileDigest } from '../src/engine/store.js';
 import {
   inputId,
   type Json,
@@ -18,6 +20,7 @@ import { FirnError } from '../src/errors.js';
 import { trainingOf } from '../src/faiss/build.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { FLAT_ROWS, pickTrainedRows } from '../src/faiss/training.js';
+import type { ReadPort } from '../src/files/port.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import {
   type CurrentRun,
@@ -29,7 +32,6 @@ import {
 } from '../src/reference/layout.js';
 import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { writeRows } from '../src/reference/write-rows.js';
-import { runFile } from '../src/runs/run-array.js';
 
 interface Params {
   sequences: boolean;
@@ -39,6 +41,8 @@ interface Params {
 interface Detail {
   runsDir: string;
   versions: { [run: string]: string };
+  /** Every run that discovery finds or a step makes; any other that the reference holds is gone. */
+  present: string[];
 }
 
 /** What `memory` found and `run` needs. */
@@ -107,7 +111,7 @@ const rule: Rule = {
           { kind: 'file', path: `${out}/${EMBEDDINGS_FILE}` },
           { kind: 'file', path: `${out}/${METADATA_FILE}` },
         ],
-        detail: { runsDir: view.runsDir, versions },
+        detail: { runsDir: view.runsDir, versions, present: view.runs('all').map((run) => run.name) },
       },
     ];
   },
@@ -115,10 +119,11 @@ const rule: Rule = {
   async memory(step, context) {
     const detail = step.detail as unknown as Detail;
     const prior = await priorMemory(step, context);
+    const present = new Set(detail.present);
     const ranges = mergeLayout({
       prior: prior.ranges,
       current: currentRuns(step, detail, context),
-      isPresent: (name) => runFile(context.port, join(context.root, detail.runsDir, name)) !== undefined,
+      isPresent: (name) => present.has(name),
       pruned: new Set((step.params as unknown as Params).prune),
     });
     checkDimensions(step, context);
@@ -182,17 +187,50 @@ const rule: Rule = {
 
 export default rule;
 
-/** The recorded state stands in when the metadata is gone or was altered; foreign metadata is refused later. */
+/**
+ * What the reference holds now. Where its metadata does not tell, the record may, but only of the array it was written
+ * with: believing an older state would give up rows of runs that are gone. Metadata of another program is refused later.
+ */
 async function priorMemory(step: Step, context: MemoryContext): Promise<Memory> {
-  const path = join(context.root, step.outputs[1].path);
-  const recorded = context.recorded as unknown as Plan | undefined;
+  const { port, root, recorded, force } = context;
+  const [embeddings, metadata] = step.outputs.map((output) => output.path);
+  let altered: unknown;
   try {
-    const facts = await readMetadata(context.port, path);
+    const facts = await readMetadata(port, join(root, metadata));
     if (facts !== undefined) return facts;
   } catch (error) {
-    if (recorded === undefined) throw error;
+    altered = error;
   }
-  return recorded ?? { ranges: [] };
+  const plan = recorded?.state as unknown as Plan | undefined;
+  const known = Array.isArray(plan?.ranges) ? plan : undefined;
+  if (port.stat(join(root, embeddings)) === undefined) return known ?? { ranges: [] };
+  const written = recorded?.outputs.find((output) => output.path === embeddings);
+  if (known !== undefined && written !== undefined) {
+    if (await isWhatWasWritten(port, join(root, embeddings), written.digest)) return known;
+  } else if (altered === undefined && !force) {
+    // Nobody knows of what these rows are: they are replaced by equal ones only.
+    return { ranges: [] };
+  } else if (altered === undefined && port.stat(join(root, metadata)) !== undefined) {
+    // Another program's, and --force says to overwrite it.
+    return { ranges: [] };
+  }
+  throw new FirnError('conflict', 'holds rows, and nothing that is left says of which runs', {
+    path: embeddings,
+    advice: `Put ${metadata} back as it was, or move both files away to begin anew without the rows of runs that are gone.`,
+    cause: altered,
+  });
+}
+
+/** Whether the array is the recorded one, or so damaged that nothing can be read from it. */
+async function isWhatWasWritten(port: ReadPort, path: string, digest: string): Promise<boolean> {
+  if ((await fileDigest(port, path)) === digest) return true;
+  try {
+    await (await openArray(port, path)).close();
+    return false;
+  } catch (error) {
+    if (error instanceof FirnError) return true;
+    throw error;
+  }
 }
 
 /**

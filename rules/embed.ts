@@ -79,6 +79,8 @@ const rule: Rule = {
         drafts.set(draft.id, draft);
       }
     }
+    if (drafts.size === 0)
+      view.warn(`nothing matches ${target.from.join(', ')}, so there is nothing to embed`);
     return [...drafts.values()];
   },
 

@@ -120,7 +120,20 @@ async function rangesOf(
       request.onProgress(block.start + block.rows, rows);
     }
     const retained = runFile(request.port, join(request.runsDir, dataset, run_id)) === undefined;
-    ranges.push({ dataset, run_id, count, digest: hasher.digest(), dtype, version: null, retained });
+    const digest = hasher.digest();
+    const first = ranges.find((range) => range.dataset === dataset && range.run_id === run_id);
+    if (retained && first !== undefined && first.digest !== digest) {
+      throw new FirnError(
+        'conflict',
+        `lists ${dataset}/${run_id} twice with different rows, and the run itself is gone`,
+        {
+          path: request.directory,
+          advice:
+            'A run counts once, and nobody can tell which rows are its own. Put the run back, or build a reference without it.',
+        },
+      );
+    }
+    ranges.push({ dataset, run_id, count, digest, dtype, version: null, retained });
   }
   return ranges;
 }

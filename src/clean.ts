@@ -48,7 +48,10 @@ export async function planClean(
     const record = records.of(step.id);
     if (!targets.has(step.target) || record === undefined) continue;
     const sparedStep = await whyStepStays(project, record, digests);
+    // What a step wrote elsewhere before its `out` changed is not made again by it.
+    const current = new Set(step.outputs.map((output) => output.path));
     for (const output of record.outputs) {
+      if (!current.has(output.path)) continue;
       const bytes = port.stat(join(root, output.path))?.size;
       if (bytes === undefined) continue;
       const found = await outputDigest(output, digests).catch(() => undefined);

@@ -46,6 +46,7 @@ export async function compressProject(request: CompressRequest): Promise<Project
   const text = JSON.stringify({
     runs: places.runsDir,
     versions: places.versionsFile,
+    ...(places.cacheLimit === undefined ? {} : { cache: { limit: String(places.cacheLimit) } }),
     targets: { compress: target },
   });
   const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());

@@ -156,7 +156,10 @@ export function checkTargets(project: Project, targets: readonly string[]): void
 export async function projectPlaces(
   directory: string,
   port: Port = disk,
-): Promise<{ root: string; pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> }> {
+): Promise<{
+  root: string;
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit'>>;
+}> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };

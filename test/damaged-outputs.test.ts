@@ -61,7 +61,13 @@ for (const [damage, apply] of Object.entries(DAMAGES)) {
       if (!stored) project.remove('cache/objects');
       const result = await project.build();
       const ids = [...new Set(Object.values(OUTPUTS))].sort();
-      assert.equal(idsWith(result, stored ? 'restored' : 'ran'), ids);
+      // Compressed copies are not stored: that would take what compressing gains.
+      const restored = stored ? ids.filter((id) => !id.startsWith('compressed')) : [];
+      assert.equal(idsWith(result, 'restored'), restored);
+      assert.equal(
+        idsWith(result, 'ran'),
+        ids.filter((id) => !restored.includes(id)),
+      );
       assert.equal({ ...project.digests('data'), ...project.digests('consolidated_data') }, before);
     }
     assert.is((await project.build()).fresh, 4);

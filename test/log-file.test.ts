@@ -125,11 +125,6 @@ test('records: the latest of each step, earlier ones by key, and all of it after
   assert.is(again.withKey('1')?.step, 'a');
   assert.is(again.forOutput('b.out')?.key, '2');
   assert.is(again.of('c'), undefined);
-  await again.forget(new Set(['a']));
-  const forgotten = new Records(disk, path);
-  assert.is(forgotten.of('a'), undefined);
-  assert.is(forgotten.withKey('1'), undefined);
-  assert.is(forgotten.of('b')?.key, '2');
 });
 
 test('records of a newer firn are refused, of an older one dropped', async () => {

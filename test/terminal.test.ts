@@ -83,6 +83,7 @@ const PIPELINE = `targets:
     rule: command
     run: [sh, -c, 'echo from the program; sleep 0.3; touch "$0"', "{out}"]
     out: slow.txt
+  compressed: {rule: compress}
   reference: {rule: consolidate, runs: all, out: data/reference}
   after: {rule: command, from: [reference], run: [cp, "{in}/consolidated_metadata.json", "{out}"], out: copy.json}
 `;
@@ -102,7 +103,7 @@ oracleTest(test, ['pty'], 'progress is drawn, fits the width, and the lines stay
   assert.is(code, 0, screen.join('\n'));
   assert.ok(drawn.length > 0, 'nothing was drawn');
   assert.ok(
-    drawn.every((line) => /^\[\d+\/3\] /.test(line) && line.length < COLUMNS),
+    drawn.every((line) => /^\[\d+\/4\] /.test(line) && line.length < COLUMNS),
     drawn.join('\n'),
   );
   assert.ok(
@@ -110,7 +111,7 @@ oracleTest(test, ['pty'], 'progress is drawn, fits the width, and the lines stay
     drawn.join('\n'),
   );
   assert.ok(
-    screen.every((line) => !/^\[\d\/3\] (checking|slow|reference|after)/.test(line)),
+    screen.every((line) => !/^\[\d\/4\] (checking|slow|reference|after)/.test(line)),
     screen.join('\n'),
   );
   const plain = (line: string) => line.replace(/\d+(\.\d+)? m?s\b.*/, 'TIME').replace(/^\[\d/, '[N');
@@ -134,12 +135,12 @@ oracleTest(test, ['pty'], 'what is fresh, failed or interrupted leaves a clean s
     failed.screen.some((line) => /FAILED slow: sh -c .* ended with exit code 3/.test(line)),
     failed.screen.join('\n'),
   );
-  assert.match(failed.screen[failed.screen.length - 1], /^3 steps: 2 built, 1 failed/);
+  assert.match(failed.screen[failed.screen.length - 1], /^4 steps: 3 built, 1 failed/);
   made.write('pipeline.yaml', PIPELINE);
   assert.is(onTerminal(made, ['build']).code, 0);
   const fresh = onTerminal(made, ['build']);
   assert.is(fresh.screen.length, 1);
-  assert.match(fresh.screen[0], /^nothing to do: 3 steps fresh/);
+  assert.match(fresh.screen[0], /^nothing to do: 4 steps fresh/);
 });
 
 oracleTest(test, ['pty'], 'no progress with --json, in CI, on a dumb terminal, and in a pipe', async () => {

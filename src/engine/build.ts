@@ -3,7 +3,7 @@
  * and writes nothing. Knows no rule, no array and no terminal.
  */
 import { join } from 'node:path';
-import { FirnError } from '../errors.js';
+import { errnoOf, FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { recoverCommits } from './commit.js';
 import { type DecideContext, decide } from './decide.js';
@@ -91,7 +91,9 @@ async function planStep(step: Step, context: DecideContext): Promise<PlannedStep
     if (decision.action === 'fresh') return { ...base, action: 'fresh', reasons: [] };
     return { ...base, action: decision.action === 'restore' ? 'restore' : 'run', reasons: decision.reasons };
   } catch (error) {
-    if (!(error instanceof FirnError) || error.kind === 'interrupted') throw error;
+    // What the system refuses (a file that may not be read) is this step's failure and no other's.
+    const expected = error instanceof FirnError ? error.kind !== 'interrupted' : errnoOf(error) !== undefined;
+    if (!expected || context.digests.aborted) throw error;
     return { ...base, action: 'blocked', reasons: [], error };
   }
 }
@@ -127,7 +129,7 @@ function openContext(options: BuildOptions, save: boolean): OpenContext {
       now,
       signal: options.signal,
       onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),
-      isOutput: (path) => records.forOutput(path) !== undefined,
+      recordedBytes: (path) => records.bytesOf(path),
     }),
   };
 }

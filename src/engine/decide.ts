@@ -62,7 +62,8 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
     port: context.port,
     root: context.root,
     digests,
-    recorded: record?.state,
+    recorded: record ?? context.records.forOutput(step.outputs[0]?.path ?? ''),
+    force: context.force,
   });
   const manifest = buildManifest(step, digests, memory);
   const known: Known = { key: keyOf(manifest), manifest, digests, memory };

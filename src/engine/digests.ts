@@ -42,7 +42,7 @@ export class Digests {
       now: () => number;
       signal?: AbortSignal;
       onBytes?: (path: string, bytes: number) => void;
-      isOutput?: (path: string) => boolean;
+      recordedBytes?: (path: string) => string | undefined;
     },
   ) {
     const { entries } = readLog(port, file);
@@ -52,6 +52,10 @@ export class Digests {
     }
     this.lines = entries.length;
     this.log = options.save ? new LogWriter(port, file) : undefined;
+  }
+
+  get aborted(): boolean {
+    return this.options.signal?.aborted ?? false;
   }
 
   /** The stat of every file behind an input, as one string; '' when none of them exists. */
@@ -91,7 +95,7 @@ export class Digests {
       port: this.port,
       signal: this.options.signal,
       onBytes: (bytes) => this.options.onBytes?.(request.path, bytes),
-      isOutput: this.options.isOutput,
+      recordedBytes: this.options.recordedBytes,
     });
     // Changed while it was read: what was read may be a mixture, so it is told but not remembered.
     if (digest !== undefined && this.signature(request) === signature)

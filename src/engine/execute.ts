@@ -79,7 +79,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
       ...(result.stats === undefined ? {} : { stats: result.stats }),
       seconds: round((performance.now() - began) / 1000),
     };
-    await finishStep(record, result.keep ? undefined : stage, context);
+    await finishStep(step, record, result.keep ? undefined : stage, context);
     await removeReplaced(step, run, context);
     return { status: restored ? 'restored' : 'ran', stats: result.stats };
   } finally {
@@ -222,6 +222,7 @@ async function checkInputs(step: Step, decision: Work, context: ExecuteContext):
 
 /** The one place where a step becomes done: final names, record, remembered digests, stored copies. */
 async function finishStep(
+  step: Step,
   record: StepRecord,
   stage: Stage | undefined,
   context: ExecuteContext,
@@ -230,7 +231,8 @@ async function finishStep(
   if (stage === undefined) return;
   for (const output of record.outputs) {
     if (output.kind === 'file') await context.digests.adopt(output, { digest: output.digest });
-    await context.store.keep(join(context.root, output.path), output.stored ?? output.digest);
+    if (step.rule.stored !== false)
+      await context.store.keep(join(context.root, output.path), output.stored ?? output.digest);
   }
 }
 
@@ -240,8 +242,21 @@ async function removeReplaced(step: Step, run: RunContext, context: ExecuteConte
     if (context.port.stat(absolute) === undefined) continue;
     if (step.rule.mayRemove === undefined)
       throw new Error(`${step.rule.name} removes files but proves nothing`);
+    const before = statText(context.port, absolute);
     await step.rule.mayRemove(step, path, run);
+    // Proving takes as long as reading both; what was put there in the meantime was not proven.
+    if (statText(context.port, absolute) !== before) {
+      throw new FirnError('failed', 'changed while its copy was proven, and is therefore kept', {
+        path,
+        advice: 'Build again when it is complete.',
+      });
+    }
     await context.port.unlink(absolute);
     await context.port.syncDirectory(dirname(absolute));
   }
+}
+
+function statText(port: Port, path: string): string {
+  const stat = port.stat(path);
+  return stat === undefined ? '' : [stat.size, stat.mtimeNs, stat.ctimeNs, stat.ino].join(' ');
 }

@@ -27,7 +27,9 @@ export interface LogContent {
 
 /** What is readable of the log at `path`; nothing when there is no such file. */
 export function readLog(port: Port, path: string): LogContent {
-  const text = port.readText(path, LIMIT);
+  // A log beyond all bounds is worth no more than none: it is a hint, and begins anew.
+  const tooLarge = (port.stat(path)?.size ?? 0) > LIMIT;
+  const text = tooLarge ? undefined : port.readText(path, LIMIT);
   const entries: Json[] = [];
   let lost = 0;
   for (const line of text?.split('\n') ?? []) {

@@ -9,6 +9,8 @@ import type { Json, StepRecord } from './types.js';
 
 /** Raise when a record's meaning changes. Older logs are dropped (a rebuild), newer ones are refused. */
 const FORMAT = 1;
+/** Bytes of a log that is worth looking at whether most of it is outdated. */
+const COMPACT_FROM = 8 * 1024 * 1024;
 /** Earlier records kept for each step. */
 const HISTORY = 20;
 
@@ -53,6 +55,8 @@ export class Records {
     this.byKey.set(record.key, record);
     for (const output of record.outputs) this.writtenBy.set(output.path, record);
     const history = this.history.get(record.step)?.filter((old) => old.key !== record.key) ?? [];
+    // Going back needs the key and the outputs; what explains a step is needed of its latest build only.
+    for (const [i, old] of history.entries()) history[i] = { ...old, manifest: [], state: undefined };
     history.push(record);
     for (const dropped of history.splice(0, Math.max(0, history.length - HISTORY)))
       this.byKey.delete(dropped.key);
@@ -74,6 +78,12 @@ export class Records {
     return this.writtenBy.get(path);
   }
 
+  /** Digest of the bytes last recorded for an output. */
+  bytesOf(path: string): string | undefined {
+    const output = this.forOutput(path)?.outputs.find((other) => other.path === path);
+    return output?.stored ?? output?.digest;
+  }
+
   all(): StepRecord[] {
     return [...this.latest.values()];
   }
@@ -89,23 +99,14 @@ export class Records {
     await this.log.append(record);
   }
 
-  /** Forgets steps by id, as when their outputs were cleaned away. */
-  async forget(steps: ReadonlySet<string>): Promise<void> {
-    for (const step of steps) {
-      for (const record of this.history.get(step) ?? []) {
-        this.byKey.delete(record.key);
-        for (const output of record.outputs) this.writtenBy.delete(output.path);
-      }
-      this.history.delete(step);
-      this.latest.delete(step);
-    }
-    await this.compact();
-  }
-
   async close(): Promise<void> {
     await this.log.close();
-    const kept = [...this.history.values()].reduce((sum, records) => sum + records.length, 0);
-    if (this.lines > 2 * kept + 1000) await this.compact();
+    const kept = [...this.history.values()].flat();
+    if (this.lines > 2 * kept.length + 1000) return this.compact();
+    const bytes = this.port.stat(this.file)?.size ?? 0;
+    if (bytes < COMPACT_FROM) return;
+    const needed = kept.reduce((sum, record) => sum + JSON.stringify(record).length, 0);
+    if (bytes > 2 * needed) await this.compact();
   }
 
   private async compact(): Promise<void> {

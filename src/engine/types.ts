@@ -57,8 +57,8 @@ export interface DigestOptions {
   port: ReadPort;
   signal: AbortSignal | undefined;
   onBytes: (bytes: number) => void;
-  /** Whether a record says that a step wrote this file. */
-  isOutput?: ((path: string) => boolean) | undefined;
+  /** Digest of the bytes that a step last wrote under this path, when a record says so. */
+  recordedBytes?: ((path: string) => string | undefined) | undefined;
 }
 
 /** One line of what a step depends on. */
@@ -77,8 +77,13 @@ export interface MemoryContext {
   root: string;
   /** By `inputId`. */
   digests: ReadonlyMap<string, Digest>;
-  /** The state that the last record of this step holds: a hint, used when the outputs themselves are gone. */
-  recorded: Json | undefined;
+  /**
+   * The last record of this step, or of another one that wrote its first output: a hint, for when the outputs themselves
+   * do not tell. Its digests show whether it still speaks of the files that are there.
+   */
+  recorded: Pick<StepRecord, 'outputs' | 'state'> | undefined;
+  /** The step is to run whatever its state. */
+  force: boolean;
 }
 
 /** How a kind of target is built. A value, not a class. */
@@ -94,6 +99,8 @@ export interface Rule {
   fields: { from?: FieldUse; runs?: FieldUse; out?: FieldUse; run?: FieldUse };
   /** Pure over the view. */
   expand(target: RuleTarget, view: ExpandView): StepDraft[];
+  /** False where outputs are not worth a second place on disk (in cache/): they are made again when needed. */
+  stored?: boolean;
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;

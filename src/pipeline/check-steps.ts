@@ -89,6 +89,18 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
       throw problem(step, `${path} needs a folder where ${other.id} makes a file`, ANOTHER_OUT);
     }
   }
+  const removers = new Map(
+    steps.flatMap((step) => (step.removes ?? []).map((path) => [path, step] as const)),
+  );
+  for (const step of steps) {
+    const input = step.inputs.find(({ kind, path }) => kind === 'file' && removers.has(path));
+    if (input === undefined) continue;
+    const remover = removers.get(input.path) as Step;
+    throw targetOf(step).error(
+      `${step.id} reads ${input.path}, which ${remover.id} removes`,
+      'Keep the original (delete-original: false), or leave the run out with a filter under `runs`.',
+    );
+  }
   checkCircle(steps, makers, targetOf);
 }
 

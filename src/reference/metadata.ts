@@ -3,6 +3,7 @@
  * ranges, which is all that firn itself reads of the file. The list of sequences stands last and is never parsed here.
  */
 import { createHash } from 'node:crypto';
+import { JSONParser } from '@streamparser/json';
 import type { Dtype } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import { LineWriter } from '../files/line-writer.js';
@@ -15,6 +16,8 @@ const HEAD_LIMIT = 256 * 1024 * 1024;
 const HEAD_BLOCK = 1024 * 1024;
 /** JSON indented by two, as firn and most Python programs write it. */
 const HEAD_START = Buffer.from('{\n  "');
+/** Stands in firn's metadata and nowhere else, however it is laid out. */
+const REWRITTEN_KEY = Buffer.from('"layout"');
 const SEQUENCES_KEY = Buffer.from('\n  "sequences": [');
 
 export interface ReferenceFacts {
@@ -120,13 +123,7 @@ function checkOf(dims: unknown, said: Omit<Head['firn'], 'check'>, runs: Head['r
  */
 export async function readMetadata(port: ReadPort, path: string): Promise<ReferenceFacts | undefined> {
   if (port.stat(path)?.kind !== 'file') return undefined;
-  const text = await readHead(port, path);
-  let head: Partial<Head> | undefined;
-  try {
-    head = text === undefined ? undefined : (JSON.parse(text) as Partial<Head>);
-  } catch {
-    head = undefined;
-  }
+  const head = (await readHead(port, path)) ?? (await readRewritten(port, path));
   if (head?.firn === undefined || !Array.isArray(head.runs)) return undefined;
   if (head.firn.format > FORMAT) {
     throw new FirnError('input', `was written by a newer firn (format ${head.firn.format})`, {
@@ -151,8 +148,65 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
   };
 }
 
-/** The text before the sequences, closed to be JSON by itself; undefined when the file is not laid out as firn's. */
-async function readHead(port: ReadPort, path: string): Promise<string | undefined> {
+/** What stands before the sequences; undefined when the file is not laid out as firn lays it out. */
+async function readHead(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
+  const text = await readHeadText(port, path);
+  try {
+    return text === undefined ? undefined : (JSON.parse(text) as Partial<Head>);
+  } catch {
+    return undefined;
+  }
+}
+
+/** firn's metadata as another program wrote it anew, in whatever layout; undefined when it is not firn's. */
+async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
+  if (!(await holdsText(port, path, REWRITTEN_KEY))) return undefined;
+  const head: { [name: string]: unknown } = {};
+  const parser = new JSONParser({ paths: ['$.embedding_dim', '$.firn', '$.runs'], keepStack: false });
+  let failed = false;
+  parser.onValue = ({ value, key }) => {
+    head[String(key)] = value;
+  };
+  parser.onError = () => {
+    failed = true;
+  };
+  await eachBlock(port, path, (block) => {
+    if (!failed) parser.write(block);
+    return failed;
+  });
+  return failed ? undefined : (head as Partial<Head>);
+}
+
+/** Whether some text stands anywhere in the file: a pass over its bytes, where parsing it would take minutes. */
+async function holdsText(port: ReadPort, path: string, text: Buffer): Promise<boolean> {
+  let tail = Buffer.alloc(0);
+  let found = false;
+  await eachBlock(port, path, (block) => {
+    const bytes = Buffer.concat([tail, block]);
+    found = bytes.includes(text);
+    tail = Buffer.from(bytes.subarray(Math.max(0, bytes.length - text.length + 1)));
+    return found;
+  });
+  return found;
+}
+
+/** Hands on the file block by block until `take` says that it is enough. */
+async function eachBlock(port: ReadPort, path: string, take: (block: Buffer) => boolean): Promise<void> {
+  const handle = await port.open(path);
+  try {
+    const block = Buffer.allocUnsafe(HEAD_BLOCK);
+    for (let position = 0; ; ) {
+      const read = await handle.read(block, position);
+      if (read === 0 || take(block.subarray(0, read))) return;
+      position += read;
+    }
+  } finally {
+    await handle.close();
+  }
+}
+
+/** The text before the sequences, closed to be JSON by itself. */
+async function readHeadText(port: ReadPort, path: string): Promise<string | undefined> {
   const handle = await port.open(path);
   try {
     const blocks: Buffer[] = [];

@@ -37,8 +37,6 @@ export interface ReferenceIndex {
   metric: 'l2' | 'ip';
   /** The first so many rows are what the index answers for; 0 when it cannot be used. */
   usable: number;
-  /** Whether the index says itself that it is of these rows; otherwise what it finds is compared with them. */
-  proven: boolean;
   note?: string;
   close(): Promise<void>;
 }
@@ -48,7 +46,7 @@ export async function openReferenceIndex(port: ReadPort, reference: OpenReferenc
   const path = reference.files.index;
   if (path === undefined) {
     const note = 'there is no index here: every row was compared';
-    return { index: undefined, metric: 'l2', usable: 0, proven: true, note, close: async () => undefined };
+    return { index: undefined, metric: 'l2', usable: 0, note, close: async () => undefined };
   }
   const trailer = await readTrailer(port, path);
   const index = await openIndex(port, path);
@@ -60,24 +58,23 @@ function stateOf(
   { header }: OpenIndex,
   trailer: Trailer | undefined,
   { facts, embeddings }: OpenReference,
-): Pick<ReferenceIndex, 'metric' | 'usable' | 'proven' | 'note'> {
+): Pick<ReferenceIndex, 'metric' | 'usable' | 'note'> {
   // FAISS's other kinds are known by what firn noted when it had them made.
   const metric = header.kind !== 'other' ? header.metric : trailer?.metric === 'ip' ? 'ip' : 'l2';
   const rows = header.kind !== 'other' ? header.rows : Number(trailer?.rows ?? embeddings.rows);
   const unusable = (problem: string) => ({
     metric,
     usable: 0,
-    proven: true,
     note: `the index ${problem} and was not used, every row was compared; \`firn build\` makes it anew`,
   });
   if (header.kind !== 'other' && header.dims !== embeddings.dims)
     return unusable(`has ${header.dims} dimensions`);
   if (rows > embeddings.rows) return unusable('holds more rows than the reference');
   // Rows that another program joined have no digests to go by: the row count is all there is.
-  if (facts === undefined) return { metric, usable: rows, proven: false };
+  if (facts === undefined) return { metric, usable: rows };
   if (trailer?.firn !== 1) return unusable('does not say of which rows it is');
   const same = trailer.embeddings === facts.embeddings || samePrefix(facts.ranges, rows, trailer.layout);
-  return same ? { metric, usable: rows, proven: true } : unusable('is of other rows');
+  return same ? { metric, usable: rows } : unusable('is of other rows');
 }
 
 /** Whether the first `rows` rows are, run by run, the ones that the index was built from. */
@@ -97,7 +94,7 @@ function samePrefix(
 
 export async function searchReference(
   { embeddings }: OpenReference,
-  { index, metric, usable, proven, note }: ReferenceIndex,
+  { index, metric, usable, note }: ReferenceIndex,
   request: NeighbourRequest,
 ): Promise<NeighbourAnswer> {
   const { query, k, exclude = [], nprobe, signal } = request;
@@ -120,7 +117,8 @@ export async function searchReference(
     return exactly(`the index was not used, every row was compared: ${error.message}`);
   }
   const approximate = index.header.kind === 'other';
-  if (!proven && !(await areRows(found, embeddings, query, metric, approximate))) {
+  // Also of an index that says it fits: a build that was killed may have replaced the array and not yet the metadata.
+  if (!(await areRows(found, embeddings, query, metric, approximate))) {
     return exactly('the index is of other rows and was not used, every row was compared; build it again');
   }
   const behind = embeddings.rows - usable;

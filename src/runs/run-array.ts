@@ -7,6 +7,7 @@ import { arrayDigest } from '../arrays/digest.js';
 import { openArray } from '../arrays/open.js';
 import type { ArrayReader } from '../arrays/types.js';
 import { readNpzComment } from '../arrays/zip-directory.js';
+import { fileDigest } from '../engine/store.js';
 import type { Digest, Digester, DigestOptions } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
@@ -66,13 +67,13 @@ export function runDigester(root: string): Digester {
   return {
     files: (path) => [`${path}/${NPY_FILE}`, `${path}/${NPZ_FILE}`],
     digest: (path, options) =>
-      digestRun(join(root, path), options.isOutput?.(`${path}/${NPZ_FILE}`) ?? false, options),
+      digestRun(join(root, path), options.recordedBytes?.(`${path}/${NPZ_FILE}`), options),
   };
 }
 
 async function digestRun(
   directory: string,
-  copyIsRecorded: boolean,
+  recordedCopy: string | undefined,
   options: DigestOptions,
 ): Promise<Digest | undefined> {
   const { port } = options;
@@ -81,8 +82,7 @@ async function digestRun(
   const digest = await digestOf(await openRun(port, directory), options);
   const copy = join(directory, NPZ_FILE);
   if (truth === copy || port.stat(copy)?.kind !== 'file') return digest;
-  // A copy that firn made is derived, also when it was damaged since: the step that makes it sees to that.
-  if (copyIsRecorded || (await readCopyNote(port, copy)) !== undefined) return digest;
+  if (await isDerived(copy, digest.digest, recordedCopy, options)) return digest;
   if ((await digestOf(await openArray(port, copy), options)).digest !== digest.digest) {
     throw new FirnError(
       'conflict',
@@ -94,6 +94,30 @@ async function digestRun(
     );
   }
   return digest;
+}
+
+/**
+ * Whether an npz is a copy that firn made of this run: it says it is one of these very values, or its bytes are what a
+ * step last wrote there (of earlier values, then), or a step wrote it and it cannot be read any more. Anything else that
+ * differs could be somebody's newer run.
+ */
+async function isDerived(
+  copy: string,
+  source: string,
+  recorded: string | undefined,
+  options: DigestOptions,
+): Promise<boolean> {
+  const { port, signal } = options;
+  if ((await readCopyNote(port, copy))?.source === source) return true;
+  if (recorded === undefined) return false;
+  if ((await fileDigest(port, copy, { signal })) === recorded) return true;
+  try {
+    await digestOf(await openArray(port, copy), options);
+    return false;
+  } catch (error) {
+    if (error instanceof FirnError && error.kind === 'input') return true;
+    throw error;
+  }
 }
 
 /** Closes the reader. */
