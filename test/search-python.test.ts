@@ -1,4 +1,4 @@
-/** References go both ways: what Python wrote firn searches, and what firn wrote Python's tools read unchanged. */
+/** References that Python wrote, with numpy, json and FAISS alone: firn searches them as they are. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, TestProject } from './rig/project.js';
@@ -191,73 +191,5 @@ test('metadata that is none is named', async () => {
     assert.not.match(stderr, /\n\s+at /);
   }
 });
-
-/** What the older system's search does: arrays, a list of rows, an index. It has never heard of firn. */
-const OLD_SEARCH = `
-import faiss, json, sys
-import numpy as np
-folder, run, seq_idx, k = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
-embeddings = np.load(folder + '/consolidated_embeddings.npy', mmap_mode='r')
-with open(folder + '/consolidated_metadata.json') as f:
-    metadata = json.load(f)
-assert metadata['total_sequences'] == len(embeddings) == len(metadata['sequences'])
-assert metadata['embedding_dim'] == embeddings.shape[1]
-assert metadata['total_runs'] == len({(s['dataset'], s['run_id']) for s in metadata['sequences']})
-assert metadata['datasets'] == sorted({s['dataset'] for s in metadata['sequences']})
-index = faiss.read_index(folder + '/consolidated_index.faiss')
-assert index.ntotal == len(embeddings)
-query = np.load(f'consolidated_data/runs/{run}/embeddings.npy')[seq_idx:seq_idx + 1].astype('f4')
-distances, indices = index.search(query, k)
-results = []
-for rank, (distance, i) in enumerate(zip(distances[0], indices[0]), 1):
-    source = metadata['sequences'][i]
-    results.append({'rank': rank, 'distance': float(distance), 'dataset': source['dataset'], 'run_id': source['run_id'],
-                    'seq_idx': source['seq_idx'], 'source_file': source['source_file']})
-    stored = np.load(f"consolidated_data/runs/{source['source_file']}")[source['seq_idx']]
-    assert np.array_equal(stored, embeddings[i]), i
-print(json.dumps({'query': {'run': run, 'seq_idx': seq_idx}, 'results': results}))
-`;
-
-oracleTest(
-  test,
-  ['numpy', 'faiss'],
-  'the older search works on a reference of firn, and they agree',
-  async () => {
-    const project = new TestProject(`targets:
-  reference: {rule: consolidate, runs: all, out: data/reference}
-  index: {rule: index, from: [reference]}
-`);
-    await project.writeRun('Soil/2024-11-21', { seed: 2, rows: 70 });
-    await project.writeRun('Marine/2024-11-20', { seed: 1, rows: 11_000 });
-    assert.is((await project.build()).failed, 0);
-    // A later run stands behind, whatever its name.
-    await project.writeRun('Air/2025-01-01', { seed: 3, rows: 30 });
-    assert.is((await project.build()).failed, 0);
-    for (const [run, row] of [
-      ['Soil/2024-11-21', 7],
-      ['Air/2025-01-01', 29],
-      ['Marine/2024-11-20', 10_999],
-    ] as const) {
-      const old = JSON.parse(
-        python(
-          `import os\nos.chdir(${JSON.stringify(project.root)})\n${OLD_SEARCH}`,
-          'data/reference',
-          run,
-          String(row),
-          '12',
-        ),
-      ) as Found;
-      const found = parse<Found>(
-        await project.firn('search', '--run', run, '--seq-idx', String(row), '--top-k', '12', '--json'),
-      );
-      assert.equal(
-        found.results.map(({ distance, ...rest }) => rest),
-        old.results.map(({ distance, ...rest }) => rest),
-      );
-      for (const [i, { distance }] of old.results.entries())
-        assert.ok(Math.abs(found.results[i].distance - distance) < 1e-4);
-    }
-  },
-);
 
 test.run();

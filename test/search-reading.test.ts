@@ -114,7 +114,7 @@ test('opening reads the header of the index, and a second question no header aga
   }
 });
 
-test('rows that the index lacks are all that is compared', async () => {
+test('rows that the index lacks are compared, and no others but what it found', async () => {
   const { port, read } = countingPort();
   const behind = project.clone();
   await behind.writeRun('C/r1', { seed: 3, rows: 100, dims: DIMS });
@@ -125,7 +125,8 @@ test('rows that the index lacks are all that is compared', async () => {
     const before = read.get('consolidated_embeddings.npy') ?? 0;
     const answer = await searchReference(reference, index, { query: new Float32Array(DIMS), k: 5 });
     assert.is(answer.method, 'both');
-    assert.is((read.get('consolidated_embeddings.npy') ?? 0) - before, 100 * DIMS * 4);
+    // And the five that the index found, to see that it is of these rows.
+    assert.is((read.get('consolidated_embeddings.npy') ?? 0) - before, (100 + 5) * DIMS * 4);
   } finally {
     await index.close();
     await reference.close();
