@@ -134,8 +134,9 @@ test('a holder is gone when its pid, its start or its boot is', async () => {
 
 test('a killed holder that nobody waited for is gone', async () => {
   if (BOOT === '') return;
-  // exec: what becomes of the shell waits for no child.
-  const parent = spawn('sh', ['-c', '(exit 0) & echo $!; exec sleep 100'], {
+  // exec: what becomes of the shell waits for no child. The child ends after that, or the shell could still reap it.
+  const script = '(until grep -q sleep /proc/$$/comm; do :; done) & echo $!; exec sleep 100';
+  const parent = spawn('sh', ['-c', script], {
     stdio: ['ignore', 'pipe', 'ignore'],
   });
   try {
