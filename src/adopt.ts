@@ -7,6 +7,10 @@ import { dirname, join } from 'node:path';
 import { ArrayHasher } from './arrays/digest.js';
 import { openArray } from './arrays/open.js';
 import type { ArrayReader } from './arrays/types.js';
+import { journalIn, recordsIn } from './engine/context.js';
+import { acquireLock } from './engine/lock.js';
+import { Records } from './engine/records.js';
+import { completeCommits, markUnswept } from './engine/recover.js';
 import { fileDigest } from './engine/store.js';
 import { FirnError } from './errors.js';
 import { readTrailer } from './faiss/trailer.js';
@@ -32,16 +36,38 @@ export interface Adopted {
 
 export interface AdoptRequest {
   port: Port;
+  /** Of the project, absolute. */
+  root: string;
+  /** Its `cache`, absolute. */
+  cacheDirectory: string;
   /** Of the reference, absolute. */
   directory: string;
   /** The folder of runs, absolute: a run that is not in it is retained. */
   runsDir: string;
   signal: AbortSignal;
   onProgress: (done: number, total: number) => void;
+  /** Told once who holds the lock. */
+  onWait: (holder: string) => void;
 }
 
 /** Throws FirnError when the reference is firn's already, or its metadata does not fit its array. */
 export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
+  const { port, root, cacheDirectory, signal, onWait } = request;
+  const path = join(cacheDirectory, 'lock');
+  const lock = await acquireLock(port, path, { command: 'firn adopt', onWait, signal });
+  try {
+    if (lock.tookOver) await markUnswept(port, cacheDirectory);
+    // What a killed build had decided to write comes first: it may be this very reference.
+    const records = new Records(port, recordsIn(cacheDirectory));
+    await completeCommits({ port, root, journalDirectory: journalIn(cacheDirectory), records });
+    await records.close();
+    return await adoptLocked(request);
+  } finally {
+    await lock.release();
+  }
+}
+
+async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
   const { port, directory, signal } = request;
   const files = findReference(port, directory);
   if ((await readMetadata(port, files.metadata)) !== undefined) {
@@ -203,12 +229,7 @@ async function copyDurably(port: Port, from: string, to: string): Promise<void> 
   const temporary = temporaryName(to);
   try {
     await port.copy(from, temporary);
-    const handle = await port.append(temporary);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await port.sync(temporary);
     await port.rename(temporary, to);
   } catch (error) {
     await port.unlink(temporary).catch(() => undefined);

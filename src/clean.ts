@@ -3,12 +3,14 @@
  * are gone, a compressed copy whose original is gone, and files that are not as firn wrote them.
  */
 import { dirname, join } from 'node:path';
+import { journalIn, type OpenContext, openContext } from './engine/context.js';
 import { outputDigest } from './engine/decide.js';
-import { Digests } from './engine/digests.js';
+import type { Digests } from './engine/digests.js';
 import { acquireLock } from './engine/lock.js';
-import { Records } from './engine/records.js';
+import { openRecovered } from './engine/plan.js';
+import { recover } from './engine/recover.js';
 import type { StepRecord } from './engine/types.js';
-import { cacheDirectory, type Project } from './project.js';
+import { cacheDirectory, engineOptions, type Project } from './project.js';
 import { METADATA_FILE } from './reference/files.js';
 import { runName } from './reference/layout.js';
 import { readMetadata } from './reference/metadata.js';
@@ -29,25 +31,26 @@ export interface CleanOptions {
 }
 
 /** What cleaning the targets would remove. Writes nothing. */
-export async function planClean(
+export function planClean(
   project: Project,
   targets: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<CleanItem[]> {
-  const { port, root, now } = project;
-  const cache = cacheDirectory(project);
-  const records = new Records(port, join(cache, 'records.jsonl'));
-  const digests = new Digests(port, root, project.digesters, join(cache, 'digests.jsonl'), {
-    save: false,
-    now,
-    signal,
-  });
+  return listItems(project, targets, openRecovered(engineOptions(project, { signal })), signal);
+}
+
+async function listItems(
+  project: Project,
+  targets: ReadonlySet<string>,
+  { port, root, records, digests }: OpenContext,
+  signal: AbortSignal,
+): Promise<CleanItem[]> {
   const items: CleanItem[] = [];
   for (const step of project.graph.order) {
     signal.throwIfAborted();
     const record = records.of(step.id);
     if (!targets.has(step.target) || record === undefined) continue;
-    const sparedStep = await whyStepStays(project, record, digests);
+    const sparedStep = await whyStepStays({ ...project, port }, record, digests);
     // What a step wrote elsewhere before its `out` changed is not made again by it.
     const current = new Set(step.outputs.map((output) => output.path));
     for (const output of record.outputs) {
@@ -116,14 +119,28 @@ export async function clean(
     signal,
   });
   try {
-    const items = await planClean(project, targets, signal);
-    const folders = new Set<string>();
+    const open = openContext(engineOptions(project, { signal }), false);
+    const cache = cacheDirectory(project);
+    const place = { ...open, cacheDirectory: cache, journalDirectory: journalIn(cache) };
+    const unfinished = await recover(place, lock, project.graph.order);
+    const items = await listItems(project, targets, open, signal);
     for (const item of items) {
-      signal.throwIfAborted();
-      if (item.spared !== undefined) continue;
-      const path = join(root, item.path);
-      await port.unlink(path);
-      folders.add(dirname(path));
+      if (unfinished.has(item.step)) item.spared = 'a build of it was cut off and cannot be completed yet';
+    }
+    const removed: string[] = [];
+    const folders = new Set<string>();
+    try {
+      for (const item of items) {
+        signal.throwIfAborted();
+        if (item.spared !== undefined) continue;
+        const path = join(root, item.path);
+        await port.unlink(path);
+        removed.push(item.path);
+        folders.add(dirname(path));
+      }
+    } finally {
+      await open.records.forget(removed);
+      await open.records.close();
     }
     for (const folder of folders) {
       if (folder !== root && port.list(folder).length === 0) await port.removeDirectory(folder);

@@ -1,8 +1,10 @@
 /** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
 import { join, resolve } from 'node:path';
-import { type BuildOptions, type PlannedStep, planBuild, runBuild } from './engine/build.js';
+import { runBuild } from './engine/build.js';
+import type { BuildOptions } from './engine/context.js';
 import type { BuildSummary, Listener } from './engine/events.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
+import { type PlannedStep, planBuild } from './engine/plan.js';
 import { fileDigest } from './engine/store.js';
 import type { Digester } from './engine/types.js';
 import { FirnError } from './errors.js';
@@ -120,7 +122,8 @@ export function cacheDirectory(project: Project): string {
   return join(project.root, CACHE_FOLDER);
 }
 
-function engineOptions(project: Project, request: BuildRequest): BuildOptions {
+/** What the engine is told. Throws FirnError for a target that is not there. */
+export function engineOptions(project: Project, request: BuildRequest): BuildOptions {
   const { targets = [], force = false } = request;
   checkTargets(project, targets);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];

@@ -244,10 +244,13 @@ oracleTest(
     const adopt = (project: TestProject, port: Port) =>
       adoptReference({
         port,
+        root: project.root,
+        cacheDirectory: project.path('cache'),
         directory: project.path('data/reference'),
         runsDir: project.path('consolidated_data/runs'),
         signal: new AbortController().signal,
         onProgress: () => undefined,
+        onWait: () => assert.unreachable('nobody else is here'),
       });
     const whole = original.clone();
     const counted = brokenPort(0, 'fails');
@@ -262,6 +265,8 @@ oracleTest(
           () => assert.unreachable(`change ${at} did not stop it`),
           () => undefined,
         );
+        // Its holder lives: this process.
+        if (project.exists('cache/lock')) project.remove('cache/lock');
         const now = project.digests('data');
         const changed = now[METADATA] !== old[METADATA];
         if (changed) assert.equal(now, goal, `${how} at ${at}`);

@@ -54,6 +54,7 @@ function memoryPort(bytes: Uint8Array): ReadPort {
     stat: () => stat,
     list: () => [],
     readText: () => undefined,
+    realPath: (path) => path,
     open: async (path) => ({
       path,
       size: bytes.length,

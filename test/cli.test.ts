@@ -130,7 +130,15 @@ test('unlock removes the lock of a process that is gone, and asks about one that
   const none = await here.firn('unlock');
   assert.is(none.code, 1);
   assert.match(none.stderr, /cache\/lock: there is no lock/);
-  const holder = { host: 'elsewhere', boot: 'b', pid: 1, started: '1', command: 'firn build' };
+  const holder = {
+    host: 'elsewhere',
+    machine: 'm',
+    boot: 'b',
+    namespace: '',
+    pid: 1,
+    started: '1',
+    command: 'firn build',
+  };
   here.write('cache/lock/0123456789abcdef.json', JSON.stringify(holder));
   const asked = await here.firn('unlock');
   assert.is(asked.code, 1);

@@ -117,4 +117,13 @@ targets:
   assert.equal([(await project.build()).fresh, project.snapshot('data')], [2, before]);
 });
 
+test('a first build that fails leaves no empty folders', async () => {
+  const project = new TestProject(`
+targets:
+  made: {rule: command, run: ["false"], out: [deep/down/a.txt, deep/b.txt]}
+`);
+  assert.is((await project.build()).failed, 1);
+  assert.not.ok(project.exists('deep'));
+});
+
 test.run();

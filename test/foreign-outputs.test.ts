@@ -1,4 +1,5 @@
 /** What firn did not write it does not overwrite; what it wrote it knows again, also when every record is gone. */
+import { readdirSync, symlinkSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { idsWith, stepOf, TestProject } from './rig/project.js';
@@ -89,6 +90,58 @@ test('a file that was there before the command first ran stays until --force', a
   project.write('in.txt', 'newer');
   assert.is((await project.build()).ran, 1);
   assert.is(project.read('out.txt').toString(), 'newer');
+});
+
+test('after clean a file that somebody else puts there is theirs', async () => {
+  const project = new TestProject(COMMAND);
+  project.write('in.txt', 'made');
+  await project.build();
+  const cleaned = await project.firn('clean', 'made', '--execute');
+  assert.is(cleaned.code, 0, cleaned.stderr);
+  project.write('out.txt', 'precious');
+  const dry = await project.plan();
+  assert.equal(idsWith(dry, 'restore', 'run'), ['made']);
+  const refused = await project.build();
+  assert.match(stepOf(refused, 'made').error ?? '', /out\.txt: is there already, differs/);
+  assert.is(project.read('out.txt').toString(), 'precious');
+  project.remove('out.txt');
+  assert.equal(idsWith(await project.build(), 'restored'), ['made']);
+  // And it is firn's again.
+  project.write('out.txt', 'edited');
+  assert.equal(idsWith(await project.build(), 'restored'), ['made']);
+});
+
+test('what another target wrote is taken over as it was written, and not when somebody has edited it', async () => {
+  const project = new TestProject(COMMAND);
+  project.write('in.txt', 'one');
+  await project.build();
+  project.write('pipeline.yaml', COMMAND.replace('made:', 'renamed:'));
+  project.write('in.txt', 'two');
+  assert.equal(idsWith(await project.build(), 'ran'), ['renamed']);
+  project.write('out.txt', 'edited');
+  project.write('pipeline.yaml', COMMAND.replace('made:', 'again:'));
+  assert.equal(idsWith(await project.build(), 'failed'), ['again']);
+  assert.is(project.read('out.txt').toString(), 'edited');
+});
+
+test('nothing is written below a linked folder', async () => {
+  const project = new TestProject(COMMAND.replace('out: out.txt', 'out: data/deep/out.txt'));
+  const elsewhere = new TestProject();
+  symlinkSync(elsewhere.root, project.path('data'));
+  project.write('in.txt', 'new');
+  for (const result of [await project.plan(), await project.build()]) {
+    assert.equal(idsWith(result, 'blocked', 'failed'), ['made']);
+  }
+  assert.match(
+    stepOf(await project.build(), 'made').error ?? '',
+    /data\/deep\/out\.txt: would be written to .*: data is a link/,
+  );
+  assert.equal(readdirSync(elsewhere.root), []);
+  // A link above the project is nobody's concern here.
+  const plain = new TestProject(COMMAND);
+  plain.write('in.txt', 'new');
+  symlinkSync(plain.root, elsewhere.path('linked'));
+  assert.is((await elsewhere.firn('-C', 'linked', 'build')).code, 0);
 });
 
 test('without a record the same bytes prove that an output was made so', async () => {

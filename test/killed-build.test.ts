@@ -1,5 +1,6 @@
 /** kill -9: the next build takes the lock over, completes what was decided, drops the rest, and ends in the same bytes. */
-import { mkdirSync, readdirSync, renameSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, renameSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readLog, rewriteLog } from '../src/engine/log-file.js';
@@ -66,7 +67,7 @@ targets:
 `;
 const EMBEDDINGS = 'data/reference/consolidated_embeddings.npy';
 const METADATA = 'data/reference/consolidated_metadata.json';
-const STAGE = 'data/reference/.firn-0123456789ab-4194303';
+const STAGE = 'data/reference/.firn-0123456789ab-0123456789ab';
 const JOURNAL = 'cache/journal/planted.jsonl';
 
 interface Crash {
@@ -96,15 +97,22 @@ async function stage(): Promise<Crash> {
   const record = records.filter(({ step }) => step === 'reference').pop() as StepRecord;
   for (const path of [EMBEDDINGS, METADATA])
     project.write(path.replace('data/reference', STAGE), done.read(path));
+  plantDeadHolder(project);
+  return { project, after: done.digests('data'), record };
+}
+
+/** A lock whose holder had the pid of this process, and started at another time. */
+function plantDeadHolder(project: TestProject): void {
   const dead = {
-    host: (await import('node:os')).hostname(),
-    boot: 'earlier',
-    pid: 1,
+    host: hostname(),
+    machine: '',
+    boot: readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim(),
+    namespace: readlinkSync('/proc/self/ns/pid'),
+    pid: process.pid,
     started: '1',
     command: 'firn build',
   };
   project.write('cache/lock/dead.json', JSON.stringify(dead));
-  return { project, after: done.digests('data'), record };
 }
 
 function plantJournal({ project, record }: Crash): Promise<void> {
@@ -129,6 +137,78 @@ for (const moved of [[], [EMBEDDINGS], [EMBEDDINGS, METADATA]]) {
     assert.is((await project.build()).fresh, 2);
   });
 }
+
+test('a dry run says what the build does once it has completed the commit, and completes nothing itself', async () => {
+  for (const moved of [[], [EMBEDDINGS]]) {
+    const crash = await stagedProject();
+    const { project } = crash;
+    await plantJournal(crash);
+    for (const path of moved)
+      renameSync(project.path(path.replace('data/reference', STAGE)), project.path(path));
+    const before = project.snapshot();
+    const planned = await project.plan();
+    assert.equal(idsWith(planned, 'fresh'), ['reference']);
+    assert.equal(idsWith(planned, 'run'), ['index:reference']);
+    assert.equal(project.snapshot(), before);
+    const result = await project.build();
+    assert.equal(idsWith(result, 'ran'), idsWith(planned, 'run'));
+  }
+});
+
+test('a commit that cannot be completed fails its own step; the others are built, and later so is it', async () => {
+  const crash = await stagedProject();
+  const { project, after } = crash;
+  project.write(
+    'pipeline.yaml',
+    `${PIPELINE}  other: {rule: command, run: [cp, pipeline.yaml, "{out}"], out: out/other.txt}\n`,
+  );
+  await plantJournal(crash);
+  // What was staged needs a folder's place.
+  renameSync(project.path(METADATA), project.path(`${METADATA}.old`));
+  mkdirSync(project.path(METADATA));
+  const result = await project.build('-k');
+  assert.equal(idsWith(result, 'failed'), ['reference']);
+  assert.match(
+    stepOf(result, 'reference').error ?? '',
+    /consolidated_metadata\.json: reference is done, but this name/,
+  );
+  assert.equal(idsWith(result, 'skipped'), ['index:reference']);
+  assert.equal(idsWith(result, 'ran'), ['other']);
+  assert.ok(project.exists(JOURNAL), 'what was decided stays decided');
+  assert.ok(project.exists(`${STAGE}/consolidated_metadata.json`), 'and what it needs is not swept away');
+  const cleaned = parse<{ removed: string[] }>(
+    await project.firn('clean', 'reference', '--execute', '--json'),
+  );
+  assert.equal(cleaned.removed, []);
+  project.remove(METADATA);
+  assert.equal(idsWith(await project.build(), 'ran'), ['index:reference']);
+  assert.is(project.sha256(EMBEDDINGS), after[EMBEDDINGS]);
+  assert.is(project.sha256(METADATA), after[METADATA]);
+  assert.equal(project.leftovers(), []);
+});
+
+test('clean completes the commit of a killed build, takes its leftovers away, and only then cleans', async () => {
+  const crash = await stagedProject();
+  const { project } = crash;
+  await plantJournal(crash);
+  const expected = [EMBEDDINGS, METADATA];
+  const planned = parse<{ removed: string[] }>(await project.firn('clean', 'reference', '--json'));
+  assert.equal(planned.removed, expected);
+  const cleaned = parse<{ removed: string[] }>(
+    await project.firn('clean', 'reference', '--execute', '--json'),
+  );
+  assert.equal(cleaned.removed, expected);
+  assert.equal(project.leftovers(), []);
+  assert.not.ok(project.exists(JOURNAL));
+});
+
+test('what a dead build left goes at the next build, also when `unlock` took its lock away', async () => {
+  const { project } = await stagedProject();
+  assert.is((await project.firn('unlock')).code, 0);
+  assert.is((await project.build()).failed, 0);
+  assert.equal(project.leftovers(), []);
+  assert.not.ok(project.exists('cache/unswept'));
+});
 
 test('a journal that was cut or altered was never decided: the step is done again', async () => {
   const crash = await stagedProject();

@@ -1,6 +1,6 @@
 /** Two builds of one project: one works, one waits and says for whom. Nobody's lock is taken while he may live. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -80,6 +80,14 @@ function readOr(path: string): string {
   }
 }
 
+function namespaceOf(pid: number | 'self'): string {
+  try {
+    return readlinkSync(`/proc/${pid}/ns/pid`);
+  } catch {
+    return '';
+  }
+}
+
 /** Field 22 of /proc/PID/stat. */
 function startedOf(pid: number): string {
   const text = readOr(`/proc/${pid}/stat`);
@@ -97,7 +105,9 @@ function plantLock(holder: Partial<Holder> & { pid: number }): string {
   mkdirSync(path, { recursive: true });
   const whole: Holder = {
     host: hostname(),
+    machine: readOr('/etc/machine-id'),
     boot: BOOT,
+    namespace: namespaceOf('self'),
     started: startedOf(holder.pid),
     command: 'other',
     ...holder,
@@ -118,6 +128,13 @@ test('a holder that lives is not gone, also when it is stopped, elsewhere or unr
   } finally {
     stopped.kill('SIGKILL');
   }
+  const dead = spawn('true');
+  await new Promise((resolve) => dead.on('close', resolve));
+  const unseen = { pid: dead.pid as number, namespace: 'pid:[1]' };
+  assert.is(isGone(plantLock(unseen)), false, 'the pid is one of another container');
+  const namesake = { pid: dead.pid as number, boot: 'another', machine: 'another' };
+  assert.is(isGone(plantLock(namesake)), false, 'another machine has the same name');
+  assert.is(isGone(plantLock({ ...namesake, machine: '' })), false, 'nothing says that it is this machine');
   const cut = plantLock({ pid: 1 });
   writeFileSync(join(cut, 'holder.json'), '{"host":');
   assert.is(isGone(cut), false);
@@ -129,6 +146,9 @@ test('a holder is gone when its pid, its start or its boot is', async () => {
   assert.is(isGone(plantLock({ pid: ended.pid as number })), true);
   if (BOOT === '') return;
   assert.is(isGone(plantLock({ pid: process.pid, started: '1' })), true, 'the pid is used again');
+  const renamed = { pid: process.pid, started: '1', host: 'another-name' };
+  assert.is(isGone(plantLock(renamed)), true, 'a container of this machine under another name');
+  if (readOr('/etc/machine-id') === '') return;
   assert.is(isGone(plantLock({ pid: process.pid, boot: 'earlier' })), true, 'the machine was started again');
 });
 
@@ -151,7 +171,7 @@ test('a killed holder that nobody waited for is gone', async () => {
 });
 
 test('of many that find the holder dead, one at a time gets the lock, and all do', async () => {
-  const path = plantLock({ pid: process.pid, started: '1', boot: 'earlier' });
+  const path = plantLock({ pid: process.pid, started: '1' });
   let inside = 0;
   let served = 0;
   let takers = 0;

@@ -14,16 +14,19 @@ export function defineAdopt(program: Command): void {
     .addHelpText('after', '\nExample:\n  firn adopt data/reference && firn build --dry-run')
     .action((directory: string | undefined, flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
-        const { projectPlaces } = await import('../project.js');
+        const { CACHE_FOLDER, projectPlaces } = await import('../project.js');
         const { disk } = await import('../files/disk.js');
         const { adoptReference } = await import('../adopt.js');
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const adopted = await adoptReference({
           port: disk,
+          root,
+          cacheDirectory: join(root, CACHE_FOLDER),
           directory: resolve(root, directory ?? 'data/reference'),
           runsDir: join(root, pipeline.runsDir),
           signal,
           onProgress: () => undefined,
+          onWait: (holder) => note(`waiting for ${safe(holder)} to finish`),
         });
         const retained = adopted.ranges.filter((range) => range.retained).length;
         if (flags.json) {

@@ -1,7 +1,7 @@
 /** `firn build`: builds what is stale, or says what it would build. */
 import type { Command } from 'commander';
-import type { PlannedStep } from '../engine/build.js';
 import type { Listener, StepOutcome } from '../engine/events.js';
+import type { PlannedStep } from '../engine/plan.js';
 import type { Reason } from '../engine/types.js';
 import { messageOf } from '../errors.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';

@@ -1,6 +1,6 @@
 /** `firn status`: what is stale and what is fresh, a line a target. */
 import type { Command } from 'commander';
-import type { PlannedStep } from '../engine/build.js';
+import type { PlannedStep } from '../engine/plan.js';
 import { whyText } from './build.js';
 import { act, globalOptions, print, printJson } from './main.js';
 import { plural, table } from './text.js';

@@ -1,5 +1,5 @@
 /** `firn unlock`: removes the lock of a build that is gone. */
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { act, globalOptions, print } from './main.js';
 
@@ -13,9 +13,11 @@ export function defineUnlock(program: Command): void {
       act(async () => {
         const { disk } = await import('../files/disk.js');
         const { removeLock } = await import('../engine/lock.js');
+        const { markUnswept } = await import('../engine/recover.js');
         const { CACHE_FOLDER } = await import('../project.js');
         const path = join(resolve(globalOptions(command).directory), CACHE_FOLDER, 'lock');
         await removeLock(disk, path, flags.force ?? false);
+        await markUnswept(disk, dirname(path));
         print('the lock is removed');
       }),
     );

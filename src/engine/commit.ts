@@ -3,18 +3,24 @@
  * moves and the record; once it is on disk the step has happened. Knows no rule.
  */
 import { createHash } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { FirnError, messageOf } from '../errors.js';
-import type { Port } from '../files/port.js';
+import type { Port, ReadPort } from '../files/port.js';
 import { isTemporary } from '../files/temporary.js';
 import { readLog, rewriteLog } from './log-file.js';
 import type { Records } from './records.js';
-import { type Move, removeTree } from './stage.js';
+import type { Move } from './stage.js';
 import type { StepRecord } from './types.js';
 
 interface Journal {
   moves: readonly Move[];
   record: StepRecord;
+}
+
+/** A commit that was decided and may not be complete. */
+export interface PendingCommit extends Journal {
+  /** Of the journal. */
+  path: string;
 }
 
 export interface CommitPlace {
@@ -28,18 +34,11 @@ export interface CommitPlace {
 /** Syncs the staged files, writes the journal, renames, records. */
 export async function commit(place: CommitPlace, moves: readonly Move[], record: StepRecord): Promise<void> {
   const { port, root } = place;
-  for (const move of moves) {
-    const handle = await port.append(join(root, move.from));
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  }
+  for (const move of moves) await port.sync(join(root, move.from));
   const journal = journalOf(place, record.step);
   try {
     await rewriteLog(port, journal, [{ moves, record } satisfies Journal]);
-    await finish(place, moves, record);
+    await finishCommit(place, { moves, record });
   } catch (error) {
     // Undone as long as no name has changed; later the journal stays, and the next build completes it.
     const staged = moves.every((move) => port.stat(join(root, move.from)) !== undefined);
@@ -59,7 +58,8 @@ function journalOf(place: CommitPlace, step: string): string {
   return join(place.journalDirectory, `${name}.jsonl`);
 }
 
-async function finish(place: CommitPlace, moves: readonly Move[], record: StepRecord): Promise<void> {
+/** Gives the names that are still to be given, and records the step. What was moved before a crash stays so. */
+export async function finishCommit(place: CommitPlace, { moves, record }: Journal): Promise<void> {
   const { port, root } = place;
   const folders = new Set<string>();
   for (const move of moves) {
@@ -84,23 +84,16 @@ async function finish(place: CommitPlace, moves: readonly Move[], record: StepRe
   await place.records.add(record);
 }
 
-/** Completes what a killed build had decided. Journals that cannot be read were never decided and go. */
-export async function recoverCommits(place: CommitPlace): Promise<void> {
-  const { port, root, journalDirectory } = place;
-  for (const entry of port.list(journalDirectory)) {
-    const path = join(journalDirectory, entry.name);
+/** The journals of a killed build. Those that cannot be read were never decided and are passed over. */
+export function pendingCommits(port: ReadPort, journalDirectory: string): PendingCommit[] {
+  return port.list(journalDirectory).flatMap(({ name }) => {
+    const path = join(journalDirectory, name);
     const journal = isTemporary(path) ? undefined : readJournal(port, path);
-    if (journal !== undefined) {
-      await finish(place, journal.moves, journal.record);
-      for (const folder of new Set(journal.moves.map((move) => dirname(move.from)))) {
-        if (isTemporary(basename(folder))) await removeTree(port, join(root, folder));
-      }
-    }
-    await port.unlink(path);
-  }
+    return journal === undefined ? [] : [{ ...journal, path }];
+  });
 }
 
-function readJournal(port: Port, path: string): Journal | undefined {
+function readJournal(port: ReadPort, path: string): Journal | undefined {
   const [value] = readLog(port, path).entries as unknown as Partial<Journal>[];
   return Array.isArray(value?.moves) && typeof value.record?.step === 'string'
     ? (value as Journal)

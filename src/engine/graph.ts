@@ -21,6 +21,11 @@ export function providedBy(step: Step): string[] {
   return ids;
 }
 
+/** The ids of the steps that a step waits for. */
+export function upstreamOf(graph: Pick<StepGraph, 'upstream'>, step: Pick<Step, 'id'>): string[] {
+  return graph.upstream.get(step.id) ?? [];
+}
+
 function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }

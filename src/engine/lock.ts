@@ -1,11 +1,12 @@
 /**
  * One build at a time in one project. The lock is a folder with one file that names its holder. The folder is made
  * beside it and renamed, so that it is never seen without its file, and the file has a name of its own, so that nobody
- * takes a later holder's for the one found dead. It is taken over only when that process is provably gone (same host,
- * and another boot, or no such pid, or a pid that started at another time), never by age.
+ * takes a later holder's for the one found dead. It is taken over only when that process is provably gone (same machine,
+ * and another boot, or no such pid, or a pid that started at another time), never by age. A pid says nothing outside its
+ * namespace: what runs in another container cannot be looked at from here, and is waited for.
  */
-import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -18,7 +19,12 @@ const PREPARED = `${TEMPORARY_PREFIX}lock-`;
 
 export interface Holder {
   host: string;
+  /** /etc/machine-id, which stays when a machine starts again; '' where there is none. */
+  machine: string;
+  /** Of the running kernel; '' where there is no /proc. */
   boot: string;
+  /** In which the pid counts; '' where there are none. */
+  namespace: string;
   pid: number;
   /** Clock ticks since boot, as /proc/PID/stat gives it; '' where there is no /proc. */
   started: string;
@@ -37,7 +43,7 @@ export async function acquireLock(
   path: string,
   options: { command: string; onWait: (holder: string) => void; signal?: AbortSignal },
 ): Promise<Lock> {
-  const prepared = temporaryName(path, `lock-${process.pid}`);
+  const prepared = temporaryName(path, `lock-${placeOfPids()}-${process.pid}`);
   const name = `${randomBytes(8).toString('hex')}.json`;
   let tookOver = false;
   let told = false;
@@ -140,48 +146,75 @@ async function discardAbandoned(port: Port, path: string): Promise<void> {
     if (!name.startsWith(PREPARED)) continue;
     const folder = join(dirname(path), name);
     // Before the file is whole, the folder's name is all that tells of its maker.
-    const maker = {
-      host: hostname(),
-      boot: '',
-      pid: Number.parseInt(name.slice(PREPARED.length), 10),
-      started: '',
-      command: '',
-    };
-    if (isGone(readLock(port, folder)?.holder ?? maker)) await discard(port, folder);
+    const [place, pid] = name.slice(PREPARED.length).split('-');
+    const holder = readLock(port, folder)?.holder;
+    const gone = holder === undefined ? place === placeOfPids() && isDead(Number(pid), '') : isGone(holder);
+    if (gone) await discard(port, folder);
   }
 }
 
 function parseHolder(text: string): Holder | undefined {
   try {
     const value = JSON.parse(text) as Holder;
-    return typeof value.pid === 'number' && typeof value.host === 'string' ? value : undefined;
+    const texts = [value.host, value.machine, value.boot, value.namespace, value.started, value.command];
+    const whole = typeof value.pid === 'number' && texts.every((text) => typeof text === 'string');
+    return whole ? value : undefined;
   } catch {
     return undefined;
   }
 }
 
 function isGone(holder: Holder): boolean {
-  if (holder.host !== hostname()) return false;
-  if (holder.boot !== '' && bootId() !== '' && holder.boot !== bootId()) return true;
+  const here = thisProcess('');
+  if (holder.boot !== here.boot) {
+    // Another boot of this machine, or another machine of that name.
+    return holder.host === here.host && holder.machine === here.machine && here.machine !== '';
+  }
+  // One boot is one kernel, whatever its containers call themselves.
+  if (here.boot === '' && holder.host !== here.host) return false;
+  return holder.namespace === here.namespace && isDead(holder.pid, holder.started);
+}
+
+/** Of a pid of this namespace; `started` as in Holder. */
+function isDead(pid: number, startedThen: string): boolean {
   try {
-    process.kill(holder.pid, 0);
+    process.kill(pid, 0);
   } catch (error) {
     // EPERM: there is such a process, of another user; it may have got the pid since.
     if (errnoOf(error) === 'ESRCH') return true;
   }
-  const { state, started } = processFacts(holder.pid);
+  const { state, started } = processFacts(pid);
   // A killed process that nobody waited for keeps its pid, in containers for ever.
   if (state === 'Z') return true;
-  return holder.started !== '' && started !== '' && holder.started !== started;
+  return startedThen !== '' && started !== '' && startedThen !== started;
 }
 
 function thisProcess(command: string): Holder {
   const { started } = processFacts(process.pid);
-  return { host: hostname(), boot: bootId(), pid: process.pid, started, command };
+  return {
+    host: hostname(),
+    machine: readOrEmpty('/etc/machine-id').trim(),
+    boot: readOrEmpty('/proc/sys/kernel/random/boot_id').trim(),
+    namespace: pidNamespace(),
+    pid: process.pid,
+    started,
+    command,
+  };
 }
 
-function bootId(): string {
-  return readOrEmpty('/proc/sys/kernel/random/boot_id').trim();
+/** `pid:[4026531836]`; two processes that see the same see each other's pids. */
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
+}
+
+/** Short for where a pid of this process counts. */
+function placeOfPids(): string {
+  const { host, boot, namespace } = thisProcess('');
+  return createHash('sha256').update([host, boot, namespace].join('\0')).digest('hex').slice(0, 12);
 }
 
 /** Fields 3 and 22 of /proc/PID/stat; the command name before them may hold spaces and brackets. */

@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { dirname } from 'node:path';
-import type { Port, WriteHandle } from '../files/port.js';
+import type { Port, ReadPort, WriteHandle } from '../files/port.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import type { Json } from './types.js';
 
@@ -26,7 +26,7 @@ export interface LogContent {
 }
 
 /** What is readable of the log at `path`; nothing when there is no such file. */
-export function readLog(port: Port, path: string): LogContent {
+export function readLog(port: ReadPort, path: string): LogContent {
   // A log beyond all bounds is worth no more than none: it is a hint, and begins anew.
   const tooLarge = (port.stat(path)?.size ?? 0) > LIMIT;
   const text = tooLarge ? undefined : port.readText(path, LIMIT);

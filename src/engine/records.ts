@@ -14,6 +14,11 @@ const COMPACT_FROM = 8 * 1024 * 1024;
 /** Earlier records kept for each step. */
 const HISTORY = 20;
 
+/** A line of the log: these files were removed, and what stands there later is not by these records. */
+interface Forgotten {
+  forget: string[];
+}
+
 export class Records {
   private readonly latest = new Map<string, StepRecord>();
   private readonly byKey = new Map<string, StepRecord>();
@@ -48,7 +53,12 @@ export class Records {
     for (const entry of entries.slice(1)) this.take(entry as unknown as StepRecord);
   }
 
-  private take(record: StepRecord): void {
+  private take(entry: StepRecord | Forgotten): void {
+    if (Array.isArray((entry as Forgotten)?.forget)) {
+      for (const path of (entry as Forgotten).forget) this.writtenBy.delete(path);
+      return;
+    }
+    const record = entry as StepRecord;
     if (typeof record?.step !== 'string' || typeof record.key !== 'string' || !Array.isArray(record.outputs))
       return;
     this.latest.set(record.step, record);
@@ -73,7 +83,7 @@ export class Records {
     return this.byKey.get(key);
   }
 
-  /** The record that names this output, of whatever step. */
+  /** The record that names this output, of whatever step; none when it was forgotten since. */
   forOutput(path: string): StepRecord | undefined {
     return this.writtenBy.get(path);
   }
@@ -88,15 +98,30 @@ export class Records {
     return [...this.latest.values()];
   }
 
-  async add(record: StepRecord): Promise<void> {
+  /** As `add`, until the program ends: for a plan over what a build will find. */
+  assume(record: StepRecord): void {
+    this.take(record);
+  }
+
+  add(record: StepRecord): Promise<void> {
+    return this.write(record);
+  }
+
+  /** For outputs that were removed: their steps stay known, but a file that comes there is not firn's. */
+  async forget(paths: readonly string[]): Promise<void> {
+    const known = paths.filter((path) => this.writtenBy.has(path));
+    if (known.length > 0) await this.write({ forget: known });
+  }
+
+  private async write(entry: StepRecord | Forgotten): Promise<void> {
     if (this.lines === 0 || this.outdated) {
       await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
       this.lines = 1;
       this.outdated = false;
     }
-    this.take(record);
+    this.take(entry);
     this.lines += 1;
-    await this.log.append(record);
+    await this.log.append(entry);
   }
 
   async close(): Promise<void> {
@@ -112,9 +137,12 @@ export class Records {
   private async compact(): Promise<void> {
     await this.log.close();
     const records = [...this.history.values()].flat();
+    const written = new Set(records.flatMap((record) => record.outputs.map((output) => output.path)));
+    const forget = [...written].filter((path) => !this.writtenBy.has(path));
     await rewriteLog(this.port, this.file, [
       { firn: 'records', format: FORMAT },
       ...(records as unknown as Json[]),
+      ...(forget.length === 0 ? [] : [{ forget }]),
     ]);
     this.lines = records.length + 1;
   }

@@ -2,7 +2,7 @@
  * Where outputs are written before they have their final names: a hidden folder beside each, so that the last move is
  * a rename in one file system. Knows outputs by path only.
  */
-import { createHash } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
 import type { Port } from '../files/port.js';
 import { TEMPORARY_PREFIX } from '../files/temporary.js';
@@ -17,7 +17,7 @@ export interface Move {
 /** The staging folders of one step. */
 export class Stage {
   private readonly folder: string;
-  private readonly madeParents: string[] = [];
+  private readonly madeParents = new Set<string>();
 
   constructor(
     private readonly port: Port,
@@ -25,7 +25,8 @@ export class Stage {
     private readonly step: Step,
   ) {
     const id = createHash('sha256').update(step.id).digest('hex').slice(0, 12);
-    this.folder = `${TEMPORARY_PREFIX}${id}-${process.pid}`;
+    // Not the pid: containers give the same one again.
+    this.folder = `${TEMPORARY_PREFIX}${id}-${randomBytes(6).toString('hex')}`;
   }
 
   /** Relative to the project. The file keeps its name, for programs that go by the extension. */
@@ -40,21 +41,23 @@ export class Stage {
   /** Makes the folders, empty. */
   async open(): Promise<void> {
     for (const parent of this.parents()) {
-      const absolute = join(this.root, parent);
-      if (this.port.stat(absolute) === undefined) this.madeParents.push(absolute);
-      // In containers a killed build had the same pid.
-      await removeTree(this.port, join(absolute, this.folder));
-      await this.port.makeDirectory(join(absolute, this.folder));
+      for (let above = parent; above !== '.' && !this.isThere(above); above = dirname(above))
+        this.madeParents.add(join(this.root, above));
+      await this.port.makeDirectory(join(this.root, parent, this.folder));
     }
   }
 
   /** Removes the folders and whatever is left in them. */
   async close(): Promise<void> {
     for (const parent of this.parents()) await removeTree(this.port, join(this.root, parent, this.folder));
-    // A failed first build leaves no empty run folder behind; one that holds something stays.
-    for (const parent of this.madeParents) {
+    // A failed first build leaves no empty folders behind; one that holds something stays. The innermost go first.
+    for (const parent of [...this.madeParents].sort((a, b) => b.length - a.length)) {
       if (this.port.list(parent).length === 0) await this.port.removeDirectory(parent).catch(() => undefined);
     }
+  }
+
+  private isThere(folder: string): boolean {
+    return this.port.stat(join(this.root, folder)) !== undefined;
   }
 
   private parents(): Set<string> {
@@ -62,17 +65,24 @@ export class Stage {
   }
 }
 
-/** The folders of any step and process. */
-const STAGE_FOLDER = new RegExp(`^\\${TEMPORARY_PREFIX}[0-9a-f]{12}-[0-9]+$`);
+/** The folders of any step. */
+const STAGE_FOLDER = new RegExp(`^\\${TEMPORARY_PREFIX}[0-9a-f]{12}-[0-9a-f]{12}$`);
 
-/** Removes the staging folders that a killed build left beside the outputs of these steps. */
-export async function removeLeftovers(port: Port, root: string, steps: readonly Step[]): Promise<void> {
+/** Removes the staging folders that a killed build left beside the outputs of these steps, but for those `needed`. */
+export async function removeLeftovers(
+  port: Port,
+  root: string,
+  steps: readonly Step[],
+  needed: ReadonlySet<string>,
+): Promise<void> {
   const parents = new Set(
     steps.flatMap((step) => step.outputs.map((output) => join(root, dirname(output.path)))),
   );
   for (const parent of parents) {
     for (const { name, kind } of port.list(parent)) {
-      if (kind === 'directory' && STAGE_FOLDER.test(name)) await removeTree(port, join(parent, name));
+      const folder = join(parent, name);
+      if (kind === 'directory' && STAGE_FOLDER.test(name) && !needed.has(folder))
+        await removeTree(port, folder);
     }
   }
 }

@@ -133,6 +133,15 @@ export const disk: Port = {
     }
   },
 
+  realPath(path) {
+    try {
+      return fs.realpathSync.native(path);
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
   async open(path) {
     const handle = await fsp.open(path, 'r');
     try {
@@ -161,6 +170,16 @@ export const disk: Port = {
   rename: (from, to) => fsp.rename(from, to),
   unlink: (path) => fsp.unlink(path),
   removeDirectory: (path) => fsp.rmdir(path),
+
+  async sync(path) {
+    // Windows syncs only what is open for writing.
+    const handle = await fsp.open(path, process.platform === 'win32' ? 'r+' : 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  },
 
   async syncDirectory(path) {
     // Windows cannot open a directory; there the rename itself is what the file system promises.

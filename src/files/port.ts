@@ -47,6 +47,8 @@ export interface ReadPort {
   list(path: string): DirectoryEntry[];
   /** UTF-8, refused beyond `limit` bytes (64 MiB unless told). Undefined when there is no such file. */
   readText(path: string, limit?: number): string | undefined;
+  /** Where a path leads when every link in it is followed; undefined when nothing is there. */
+  realPath(path: string): string | undefined;
   open(path: string): Promise<ReadHandle>;
 }
 
@@ -61,6 +63,8 @@ export interface WritePort {
   unlink(path: string): Promise<void>;
   /** An empty directory. */
   removeDirectory(path: string): Promise<void>;
+  /** fsync of a file, which need not be writable: a program may have written it read-only. */
+  sync(path: string): Promise<void>;
   /** fsync of a directory, so that names made or removed in it survive a power cut. */
   syncDirectory(path: string): Promise<void>;
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */

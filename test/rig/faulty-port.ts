@@ -12,6 +12,7 @@ const CHANGES = [
   'rename',
   'unlink',
   'removeDirectory',
+  'sync',
   'syncDirectory',
   'copy',
   'setTimes',

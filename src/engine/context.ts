@@ -1,0 +1,71 @@
+/** What planning and building are told, and what both open: records, remembered digests, stored outputs. Does nothing itself. */
+import { join } from 'node:path';
+import type { Port } from '../files/port.js';
+import { Digests } from './digests.js';
+import type { Listener } from './events.js';
+import type { StepGraph } from './graph.js';
+import { Records } from './records.js';
+import { Store } from './store.js';
+import type { Digester, Step } from './types.js';
+
+export interface OpenOptions {
+  port: Port;
+  /** Absolute. */
+  root: string;
+  /** Absolute; the project's `cache`. */
+  cacheDirectory: string;
+  /** bytes of stored outputs */
+  cacheLimit: number;
+  digesters: ReadonlyMap<string, Digester>;
+  signal: AbortSignal;
+  emit: Listener;
+  now: () => number;
+}
+
+export interface BuildOptions extends OpenOptions {
+  graph: StepGraph;
+  /** The steps to look at, in graph order. */
+  steps: readonly Step[];
+  /** Steps of these targets run whatever their records say. */
+  force: ReadonlySet<string>;
+  jobs: number;
+  keepGoing: boolean;
+}
+
+export function recordsIn(cacheDirectory: string): string {
+  return join(cacheDirectory, 'records.jsonl');
+}
+
+/** Where commits are written down before they happen. */
+export function journalIn(cacheDirectory: string): string {
+  return join(cacheDirectory, 'journal');
+}
+
+export interface OpenContext {
+  port: Port;
+  root: string;
+  digests: Digests;
+  records: Records;
+  store: Store;
+  force: boolean;
+}
+
+/** `save`: digests are remembered beyond this program. */
+export function openContext(options: OpenOptions, save: boolean): OpenContext {
+  const { port, root, cacheDirectory, now } = options;
+  const records = new Records(port, recordsIn(cacheDirectory));
+  return {
+    port,
+    root,
+    force: false,
+    records,
+    store: new Store(port, join(cacheDirectory, 'objects'), options.cacheLimit, now),
+    digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
+      save,
+      now,
+      signal: options.signal,
+      onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),
+      recordedBytes: (path) => records.bytesOf(path),
+    }),
+  };
+}
