@@ -1,15 +1,15 @@
 /** What the tests of src/arrays share: folders that vanish, whole arrays, npy files made by hand, plain numbers. */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as assert from 'uvu/assert';
 import { openArray } from '../src/arrays/open.js';
 import type { ArrayReader, BlockOptions, Dtype } from '../src/arrays/types.js';
 import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
+import { temporaryFolder } from './rig/folder.js';
 
 /** A folder of this test file, gone when its process ends. */
-export const folder = mkdtempSync(join(tmpdir(), 'firn-arrays-'));
+export const folder = temporaryFolder();
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 let made = 0;

@@ -1,6 +1,5 @@
 /** What the tests of indexes share: clustered vectors, arrays in memory, indexes in temporary folders. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ArrayReader, Dtype } from '../src/arrays/types.js';
 import { BYTES_OF } from '../src/arrays/types.js';
@@ -9,9 +8,10 @@ import { type BuildReport, type BuildRequest, buildIndex } from '../src/faiss/bu
 import { Random } from '../src/faiss/sample.js';
 import { disk } from '../src/files/disk.js';
 import type { ReadPort } from '../src/files/port.js';
+import { temporaryFolder } from './rig/folder.js';
 
 export function folder(): string {
-  return mkdtempSync(join(tmpdir(), 'firn-faiss-'));
+  return temporaryFolder();
 }
 
 /** A standard normal number (Box and Muller). */

@@ -1,6 +1,5 @@
 /** The append-only log: whatever is cut off or altered costs the lines it hits, and no others. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -10,10 +9,11 @@ import { Records } from '../src/engine/records.js';
 import type { StepRecord } from '../src/engine/types.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
+import { temporaryFolder } from './rig/folder.js';
 
 const test = suite('log file');
 
-const folder = mkdtempSync(join(tmpdir(), 'firn-log-'));
+const folder = temporaryFolder();
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 const path = join(folder, 'log.jsonl');
 

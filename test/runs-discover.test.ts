@@ -1,6 +1,6 @@
 /** Which folders are runs, and what is passed over. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -8,12 +8,13 @@ import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
 import type { ReadPort } from '../src/files/port.js';
 import { discoverRuns } from '../src/runs/discover.js';
+import { temporaryFolder } from './rig/folder.js';
 
 const s = suite('discovering runs');
 
 /** A runs folder with these files; a path that ends in `/` is a folder. */
 function runsDir(...paths: string[]): string {
-  const root = mkdtempSync(join(tmpdir(), 'firn-runs-'));
+  const root = temporaryFolder();
   for (const path of paths) {
     mkdirSync(join(root, path.slice(0, path.lastIndexOf('/') + 1)), { recursive: true });
     if (!path.endsWith('/')) writeFileSync(join(root, path), path);

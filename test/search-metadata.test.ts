@@ -1,7 +1,6 @@
 /** Metadata of references: every form of another program's row list is read, and of firn's own only the ranges. */
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
@@ -10,10 +9,11 @@ import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
 import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { readRowSources } from '../src/reference/row-sources.js';
+import { temporaryFolder } from './rig/folder.js';
 
 const test = suite('metadata of references');
 
-const folder = mkdtempSync(join(tmpdir(), 'firn-metadata-'));
+const folder = temporaryFolder();
 process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
 
 interface Row {

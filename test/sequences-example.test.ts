@@ -1,13 +1,13 @@
 /** The example's sequences are what their README says, and their script makes them again. */
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
 import { createEmbedder } from '../src/sequences/embedder.js';
 import { readSequences } from '../src/sequences/read.js';
+import { temporaryFolder } from './rig/folder.js';
 
 const s = suite('the example sequences');
 const SOURCE = '/usr/share/doc/vsearch-examples/BioMarKs50k.fsa.gz';
@@ -40,7 +40,7 @@ s('six runs of 1750, of which 10,496 sequences can be embedded', async () => {
 const remade = existsSync(SOURCE) ? s : s.skip;
 if (remade === s.skip) console.log(`SKIPPED making the example again: no ${SOURCE}`);
 remade('made again from the Debian file, the bytes are the same', () => {
-  const folder = mkdtempSync(join(tmpdir(), 'firn-example-'));
+  const folder = temporaryFolder();
   execFileSync('sh', ['sequences/make-example.sh', folder], { stdio: 'ignore' });
   const files = runFiles('sequences');
   assert.equal(runFiles(folder), files);

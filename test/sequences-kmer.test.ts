@@ -1,12 +1,12 @@
 /** The k-mer embedder against counting in Python, and the laws it must keep. */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FirnError } from '../src/errors.js';
 import { createEmbedder } from '../src/sequences/embedder.js';
+import { temporaryFolder } from './rig/folder.js';
 import { oracleTest, python } from './rig/python.js';
 
 const s = suite('k-mer embedder');
@@ -55,7 +55,7 @@ const sequences = [
 for (const k of [1, 2, 3, 4, 5, 6]) {
   for (const both of [false, true]) {
     oracleTest(s, ['numpy'], `k = ${k}${both ? ', both strands' : ''}: every bit as numpy has it`, () => {
-      const folder = mkdtempSync(join(tmpdir(), 'firn-kmer-'));
+      const folder = temporaryFolder();
       writeFileSync(join(folder, 'in.json'), JSON.stringify({ k, both, sequences }));
       python(ORACLE, join(folder, 'in.json'), join(folder, 'out'));
       const bytes = readFileSync(join(folder, 'out'));

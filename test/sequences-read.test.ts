@@ -1,6 +1,5 @@
 /** Reading FASTA and FASTQ: what is understood, what is refused and where. */
-import { mkdtempSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -14,9 +13,10 @@ import { FastaParser } from '../src/sequences/fasta.js';
 import { FastqParser } from '../src/sequences/fastq.js';
 import type { NamedSequence, SequenceParser } from '../src/sequences/lines.js';
 import { readSequences } from '../src/sequences/read.js';
+import { temporaryFolder } from './rig/folder.js';
 
 const s = suite('reading sequences');
-const folder = mkdtempSync(join(tmpdir(), 'firn-sequences-'));
+const folder = temporaryFolder();
 let files = 0;
 
 function file(content: string | Uint8Array): string {

@@ -1,6 +1,5 @@
 /** The registry of model versions: what may be said of a run, and that Python's tools and firn share one file. */
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
@@ -22,10 +21,11 @@ import {
   tagRun,
   versionOf,
 } from '../src/runs/versions.js';
+import { temporaryFolder } from './rig/folder.js';
 import { oracleTest, python } from './rig/python.js';
 
 const s = suite('model versions');
-const folder = mkdtempSync(join(tmpdir(), 'firn-versions-'));
+const folder = temporaryFolder();
 const PATH = 'embedding_versions.json';
 const NOW = new Date(2024, 10, 20, 9, 5, 7, 42);
 const LATER = new Date(2024, 11, 1, 0, 0, 0, 0);

@@ -1,6 +1,5 @@
 /** Replacing a file as a whole: whatever fails, the old file or the new one is there and nothing else. */
-import { mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -8,11 +7,12 @@ import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
 import type { WritePort } from '../src/files/port.js';
 import { writeFileAtomic } from '../src/files/write-file.js';
+import { temporaryFolder } from './rig/folder.js';
 
 const s = suite('writing a file as a whole');
 
 function folderWith(content: string): { folder: string; path: string } {
-  const folder = mkdtempSync(join(tmpdir(), 'firn-write-'));
+  const folder = temporaryFolder();
   const path = join(folder, 'registry.json');
   writeFileSync(path, content);
   return { folder, path };

@@ -9,7 +9,6 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -17,11 +16,11 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createNpy } from '../../src/arrays/npy-writer.js';
 import { disk } from '../../src/files/disk.js';
+import { temporaryFolder } from './folder.js';
 
 export const PROGRAM = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
 const LIMIT_MS = 120_000;
@@ -85,11 +84,6 @@ export interface Reference {
   rowsOf(name: string): Float32Array;
 }
 
-const made: string[] = [];
-process.on('exit', () => {
-  for (const folder of made) rmSync(folder, { recursive: true, force: true });
-});
-
 /** Values in [-1, 1) that depend on the seed only (mulberry32). */
 export function seededValues(seed: number, count: number): Float32Array {
   let state = seed >>> 0;
@@ -102,13 +96,12 @@ export function seededValues(seed: number, count: number): Float32Array {
 }
 
 export class TestProject {
-  readonly root = mkdtempSync(join(tmpdir(), 'firn-test-'));
+  readonly root = temporaryFolder();
 
   /** Added to the environment of the program. */
   env: Record<string, string> = {};
 
   constructor(pipeline?: string) {
-    made.push(this.root);
     if (pipeline !== undefined) this.write('pipeline.yaml', pipeline);
   }
 
