@@ -90,11 +90,11 @@ const rule: Rule = {
     const source = await openArray(context.port, context.resolve(path));
     try {
       const dtype = precision.dtype(source.dtype);
-      const expected = new ArrayHasher({ dtype, rows: source.rows, dims: source.dims });
+      const expected = new ArrayHasher({ dtype, rows: source.rows, dims: source.dims }, context.workers);
       for await (const block of source.blocks({ signal: context.signal })) {
-        expected.update(precision.apply(block.bytes, source.dtype));
+        await expected.update(precision.apply(block.bytes, source.dtype));
       }
-      if ((await digestOf(npz, context)) !== expected.digest()) {
+      if ((await digestOf(npz, context)) !== (await expected.digest())) {
         throw new FirnError('failed', `does not hold the values of ${path}, which is therefore kept`, {
           path: step.outputs[0].path,
           advice: 'Delete the copy and build again.',
@@ -130,7 +130,7 @@ async function isForeignCopy(npz: string, step: Step, context: RunContext): Prom
 async function digestOf(path: string, context: RunContext): Promise<string> {
   const reader = await openArray(context.port, path);
   try {
-    return await arrayDigest(reader, context.signal);
+    return await arrayDigest(reader, { signal: context.signal, workers: context.workers });
   } finally {
     await reader.close();
   }

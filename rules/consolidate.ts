@@ -162,15 +162,16 @@ const rule: Rule = {
       standing: context.resolve(step.outputs[0].path),
       keptAt,
       dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
+      workers: context.workers,
       signal: context.signal,
       onRows: (done, total) => context.progress(done, total, 'rows'),
     });
-    const embeddings = await context.stagedDigest(step.outputs[0]);
+    const embeddings = await context.stagedDigest(step.outputs[0], written.fileDigest);
     const { sequences } = step.params as unknown as Params;
     await writeMetadata(
       context.port,
       context.stage(step.outputs[1]),
-      { ranges, embeddings, trainedRows, ...written },
+      { ranges, embeddings, trainedRows, dims: written.dims, dtype: written.dtype },
       { sequences, signal: context.signal },
     );
     const retained = ranges.filter((range) => range.retained);

@@ -15,10 +15,9 @@ import {
 import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex } from '../src/faiss/build.js';
 import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
-import { engineName } from '../src/faiss/matrix.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
-import { layoutDigest } from '../src/reference/layout.js';
+import { isLayoutOfFirst, layoutDigest } from '../src/reference/layout.js';
 import { readMetadata } from '../src/reference/metadata.js';
 
 interface Params {
@@ -38,7 +37,7 @@ interface State {
 
 const rule: Rule = {
   name: 'index',
-  version: '1',
+  version: '2',
   summary: 'Builds the FAISS index of each reference: Flat up to 10,000 rows, IVF,Flat above.',
   fields: { from: 'required' },
   parameters: {
@@ -90,7 +89,7 @@ const rule: Rule = {
 
   tools(step): ManifestEntry[] {
     const { factory } = step.params as unknown as Params;
-    return factory === undefined ? [['matrix', engineName()]] : [['faiss-node', factoryVersion()]];
+    return factory === undefined ? [] : [['faiss-node', factoryVersion()]];
   },
 
   async memory(step, context) {
@@ -131,6 +130,7 @@ const rule: Rule = {
       }
       const { trainedRows } = context.state as unknown as State;
       const prior = context.resolve(step.outputs[0].path);
+      const hasPrior = context.port.stat(prior) !== undefined;
       const report = await buildIndex({
         port: context.port,
         embeddings,
@@ -140,7 +140,8 @@ const rule: Rule = {
         ...(params.nlist === undefined ? {} : { nlist: params.nlist }),
         ...(params.nprobe === undefined ? {} : { nprobe: params.nprobe }),
         ...(trainedRows === null ? {} : { trainedRows }),
-        ...(context.port.stat(prior) === undefined ? {} : { prior }),
+        ...(hasPrior ? { prior, priorHoldsFirstRows: await holdsFirstRows(step, context) } : {}),
+        workers: context.workers,
         trailer,
         onProgress: (done, total, phase) => context.progress(done, total, phase),
         signal: context.signal,
@@ -197,6 +198,16 @@ function trailerFacts(step: Step, context: RunContext, rows: number): { [name: s
   if (embeddings === undefined) throw new FirnError('failed', `${step.id} has no digest of its embeddings`);
   const { metric } = step.params as unknown as Params;
   return { firn: 1, embeddings, rows, metric, layout: (context.state as unknown as State).layout };
+}
+
+/** Whether the index that stands there is as firn wrote it, and of rows that are still the first ones. */
+async function holdsFirstRows(step: Step, context: RunContext): Promise<boolean> {
+  const [output] = step.outputs;
+  const trailer = await readTrailer(context.port, context.resolve(output.path));
+  if (trailer?.firn !== 1 || typeof trailer.rows !== 'number') return false;
+  const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
+  if (facts === undefined || !isLayoutOfFirst(facts.ranges, trailer.rows, trailer.layout)) return false;
+  return context.isAsRecorded(output);
 }
 
 function statsOf(report: BuildReport): { [name: string]: Json } {

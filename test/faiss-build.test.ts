@@ -16,7 +16,7 @@ import { readTrailer } from '../src/faiss/trailer.js';
 import { pickTrainedRows } from '../src/faiss/training.js';
 import { disk } from '../src/files/disk.js';
 import type { Port, WriteHandle } from '../src/files/port.js';
-import { arrayOf, build, clustered, countingPort, folder, refused } from './faiss-rig.js';
+import { arrayOf, build, clustered, countingPort, folder, refused, workers } from './faiss-rig.js';
 
 const s = suite('faiss build');
 const DIMS = 12;
@@ -94,12 +94,13 @@ s('the size of the window changes no byte of the lists', async () => {
       async sync() {},
       async close() {},
     };
-    const writer = new ListWriter(out, layout, lists, windowBytes);
+    const writer = new ListWriter(out, layout, lists, { windowBytes });
     for (const rows of [30, 69, 1]) {
       const start = rows === 30 ? 0 : rows === 69 ? 30 : 99;
       const data = Float32Array.from({ length: rows * 3 }, (_, i) => start * 3 + i);
       await writer.add({ start, rows, data });
     }
+    await writer.finish();
     return bytes;
   };
   const whole = await write(1 << 20);
@@ -188,7 +189,7 @@ s('parameters that do not fit are refused before anything is written', async () 
   }
 });
 
-s('without onnxruntime an index is built in plain JavaScript, and says so', async () => {
+s('without onnxruntime an index is built in plain JavaScript, byte for byte the same', async () => {
   // The compiled program alone, in a folder where no package is installed.
   const root = folder();
   cpSync(fileURLToPath(new URL('../src', import.meta.url)), join(root, 'src'), { recursive: true });
@@ -199,15 +200,19 @@ s('without onnxruntime an index is built in plain JavaScript, and says so', asyn
   const script = `
     import { renameSync } from 'node:fs';
     import { build, clustered } from './test/faiss-rig.js';
-    import { engineName } from './src/faiss/matrix.js';
+    import { loadEngine } from './src/faiss/matrix.js';
     const { path, report } = await build(clustered(3000, 8, 1), 8, { nlist: 20 });
     renameSync(path, 'index.faiss'); // its folder goes with this process
-    console.log(JSON.stringify([engineName(), report.ivf.training.engine]));
+    console.log(JSON.stringify([(await loadEngine()).name, report.ivf.training.centroids]));
   `;
   writeFileSync(join(root, 'try.js'), script);
   const { stdout, stderr } = spawnSync(process.execPath, ['try.js'], { cwd: root, encoding: 'utf8' });
   assert.is(stderr, '');
-  assert.equal(JSON.parse(stdout), ['javascript', 'javascript']);
+  const [engine, centroids] = JSON.parse(stdout) as string[];
+  assert.is(engine, 'javascript');
+  const here = await build(clustered(3000, 8, 1), 8, { nlist: 20 });
+  assert.is(here.report.ivf?.training.centroids, centroids);
+  assert.ok(readFileSync(here.path).equals(readFileSync(join(root, 'index.faiss'))));
   const index = await openIndex(disk, join(root, 'index.faiss'));
   const rows = clustered(3000, 8, 1);
   const exact = await exactSearch(arrayOf(rows, 8), rows.subarray(0, 80), 5, 'l2');
@@ -250,7 +255,7 @@ s('whichever write fails, nothing is left and a full disk is named', async () =>
       const port = { ...disk, create };
       const request = { port, embeddings: arrayOf(rows, DIMS), out, metric: 'l2' as const };
       try {
-        await buildIndex({ ...request, ...(nlist === undefined ? {} : { nlist }) });
+        await buildIndex({ ...request, workers, ...(nlist === undefined ? {} : { nlist }) });
         failed = false;
       } catch (error) {
         const message = (error as Error).message;

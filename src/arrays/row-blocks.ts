@@ -3,6 +3,7 @@
  * files nor formats: a RowSource does.
  */
 import { FirnError } from '../errors.js';
+import { sharedBlock } from '../workers/hashing.js';
 import { type ArrayShape, type BlockOptions, BYTES_OF, type RowBlock, rowBytes } from './types.js';
 
 /** Where the rows of one `blocks()` call come from. */
@@ -40,7 +41,7 @@ export async function* rowBlocks(
   const row = rowBytes(shape);
   const total = range.to - range.from;
   const most = Math.min(total, Math.max(1, Math.floor((options.blockBytes ?? BLOCK_BYTES) / row)));
-  const buffers = [new Uint8Array(most * row), new Uint8Array(most < total ? most * row : 0)];
+  const buffers = [sharedBlock(most * row), sharedBlock(most < total ? most * row : 0)];
   const load = async (start: number, buffer: Uint8Array): Promise<RowBlock> => {
     const rows = Math.min(most, range.to - start);
     const bytes = buffer.subarray(0, rows * row);

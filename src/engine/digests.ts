@@ -5,6 +5,7 @@
  */
 import { join } from 'node:path';
 import type { Port } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
 import type { Digest, Digester, Json } from './types.js';
 
@@ -40,6 +41,7 @@ export class Digests {
     private readonly options: {
       save: boolean;
       now: () => number;
+      workers?: Workers;
       signal?: AbortSignal;
       onBytes?: (path: string, bytes: number) => void;
       recordedBytes?: (path: string) => string | undefined;
@@ -93,6 +95,7 @@ export class Digests {
     if (signature === '') return undefined;
     const digest = await this.digester(request.kind).digest(request.path, {
       port: this.port,
+      workers: this.options.workers,
       signal: this.options.signal,
       onBytes: (bytes) => this.options.onBytes?.(request.path, bytes),
       recordedBytes: this.options.recordedBytes,

@@ -5,6 +5,7 @@
 import { dirname, join } from 'node:path';
 import { FirnError, messageOf } from '../errors.js';
 import type { Port } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 import { commit, isUnfinished } from './commit.js';
 import type { Decision } from './decide.js';
 import { outputDigest } from './decide.js';
@@ -37,6 +38,7 @@ export interface ExecuteContext {
   force: boolean;
   signal: AbortSignal;
   emit: Listener;
+  workers: Workers;
 }
 
 type Work = Exclude<Decision, { action: 'fresh' }>;
@@ -107,12 +109,17 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
     root: context.root,
     resolve: (path) => join(context.root, path),
     stage: (output) => join(context.root, stage.pathOf(output)),
-    stagedDigest: (output) => {
+    stagedDigest: (output, computed) => {
       const path = join(context.root, stage.pathOf(output));
-      const digest = taken.get(path) ?? fileDigest(context.port, path, { signal: context.signal });
+      const { port, signal, workers } = context;
+      const digest =
+        taken.get(path) ??
+        (computed === undefined ? fileDigest(port, path, { signal, workers }) : Promise.resolve(computed));
       taken.set(path, digest);
       return digest;
     },
+    isAsRecorded: (output) => isAsRecorded(output, context),
+    workers: context.workers,
     digests: decision.digests,
     state: decision.memory?.state,
     signal: context.signal,
@@ -120,6 +127,13 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
     warn: (message) => context.emit({ type: 'warning', step: step.id, message }),
     log: (line) => context.emit({ type: 'log', step: step.id, line }),
   };
+}
+
+async function isAsRecorded(output: Output, context: ExecuteContext): Promise<boolean> {
+  const record = context.records.forOutput(output.path);
+  const recorded = record?.outputs.find((other) => other.path === output.path);
+  if (recorded === undefined) return false;
+  return (await outputDigest(output, context.digests))?.digest === recorded.digest;
 }
 
 /** An unproven output may be replaced by the same bytes only: then it was firn's, and the record was lost. */
@@ -130,7 +144,10 @@ async function compareUnproven(
 ): Promise<void> {
   for (const output of unproven) {
     const made = outputs.find((other) => other.path === output.path);
-    const found = await fileDigest(context.port, join(context.root, output.path), { signal: context.signal });
+    const found = await fileDigest(context.port, join(context.root, output.path), {
+      signal: context.signal,
+      workers: context.workers,
+    });
     if (made !== undefined && found !== (made.stored ?? made.digest)) {
       throw new FirnError(
         'conflict',
@@ -186,6 +203,7 @@ async function stagedOutputs(
     }
     const content = await context.digesters.get(output.kind)?.digest(dirname(staged), {
       port: context.port,
+      workers: context.workers,
       signal: context.signal,
       onBytes: () => undefined,
     });

@@ -23,6 +23,14 @@ export interface PlannedStep {
 /** What a build would do, without doing or remembering anything. */
 export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
   const context = openRecovered(options);
+  try {
+    return await planSteps(options, context);
+  } finally {
+    await context.workers.close();
+  }
+}
+
+async function planSteps(options: BuildOptions, context: OpenContext): Promise<PlannedStep[]> {
   const planned = new Map<string, PlannedStep>();
   for (const step of options.steps) {
     options.signal.throwIfAborted();

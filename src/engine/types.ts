@@ -3,6 +3,7 @@
  * runs. Knows no array, no reference and no rule by name. All paths in a step are relative to the project, with `/`.
  */
 import type { Port, ReadPort } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -55,6 +56,8 @@ export interface Digester {
 
 export interface DigestOptions {
   port: ReadPort;
+  /** Threads for large content; hashed here without. */
+  workers?: Workers | undefined;
   signal: AbortSignal | undefined;
   onBytes: (bytes: number) => void;
   /** Digest of the bytes that a step last wrote under this path, when a record says so. */
@@ -182,10 +185,14 @@ export interface RunContext {
   resolve(path: string): string;
   /** Where an output is to be written; it gets its final name when the step commits. */
   stage(output: Output): string;
-  /** `sha256:` digest of a staged file that is complete; taken once, and again for the record. */
-  stagedDigest(output: Output): Promise<string>;
+  /** `sha256:` digest of a staged file that is complete, for the record as well; `computed` when the rule took it while it wrote. */
+  stagedDigest(output: Output, computed?: string): Promise<string>;
+  /** Whether what stands under the name of an output is what firn last recorded there. */
+  isAsRecorded(output: Output): Promise<boolean>;
   digests: ReadonlyMap<string, Digest>;
   state: Json | undefined;
+  /** Threads for work that takes long. */
+  workers: Workers;
   signal: AbortSignal;
   progress(done: number, total: number, unit: string): void;
   warn(message: string): void;

@@ -4,7 +4,8 @@
  * that. So the answer does not depend on who multiplies. Knows no file and no index.
  */
 import type { Metric } from './format.js';
-import { dot, halfNorms, type MatrixEngine, plainEngine, squaredL2 } from './matrix.js';
+import { type MatrixEngine, plainEngine } from './matrix.js';
+import { dot, halfNorms, squaredL2 } from './vector-math.js';
 
 export interface Neighbour {
   id: number;
@@ -14,6 +15,15 @@ export interface Neighbour {
 
 /** Whether the row with this id may answer the query with this number. */
 export type Accept = (id: number, query: number) => boolean;
+
+/** The k nearest of answers that were found among different rows. */
+export function mergeNeighbours(parts: Neighbour[][], k: number, metric: Metric): Neighbour[] {
+  const sign = metric === 'l2' ? 1 : -1;
+  return parts
+    .flat()
+    .sort((a, b) => sign * (a.distance - b.distance) || a.id - b.id)
+    .slice(0, k);
+}
 
 /** The smallest k keys seen so far, in order; equal keys by smaller id. */
 class Best {
@@ -71,8 +81,9 @@ export interface Rows {
 
 /** Below this many multiplications a block is compared directly: preparing a product would cost more. */
 const PRODUCT_FROM = 1 << 19;
-/** Scores held at once: 2 Mi floats, 8 MiB. */
-const SCORES = 2 * 1024 * 1024;
+/** Queries and rows in one product: the scores stay in the cache of a core. */
+const QUERIES_AT_ONCE = 256;
+const ROWS_AT_ONCE = 1024;
 /** Rounding of float32: half a unit in the last place. */
 const ROUNDING = 2 ** -24;
 /** Beyond this squares overflow float32, and a product says nothing. */
@@ -132,12 +143,25 @@ export class NearestRows {
 
   private async addByProduct(rows: Rows, asked: Int32Array): Promise<void> {
     const { dims } = this;
+    for (let from = 0; from < rows.count; from += ROWS_AT_ONCE) {
+      const to = Math.min(rows.count, from + ROWS_AT_ONCE);
+      const piece: Rows = {
+        // Copied, since the runtime takes no shared memory.
+        data: rows.data.slice(from * dims, to * dims),
+        count: to - from,
+        id: (row) => rows.id(from + row),
+      };
+      await this.addPiece(piece, asked);
+    }
+  }
+
+  private async addPiece(rows: Rows, asked: Int32Array): Promise<void> {
+    const { dims } = this;
     const halves = halfNorms(rows.data, dims);
     const length = Math.sqrt(halves.reduce((most, half) => Math.max(most, -2 * half), 0));
     const bias = this.metric === 'l2' ? halves : new Float32Array(rows.count);
-    const step = Math.max(1, Math.floor(SCORES / rows.count));
-    for (let from = 0; from < asked.length; from += step) {
-      const part = asked.subarray(from, from + step);
+    for (let from = 0; from < asked.length; from += QUERIES_AT_ONCE) {
+      const part = asked.subarray(from, from + QUERIES_AT_ONCE);
       if (this.scores.length < part.length * rows.count) {
         this.scores = new Float32Array(part.length * rows.count);
       }
@@ -148,11 +172,15 @@ export class NearestRows {
     }
   }
 
+  /** The queries of these numbers, one after the other. */
   private gather(which: Int32Array): Float32Array {
-    const { dims } = this;
+    const { dims, queries } = this;
+    const [first, last] = [which[0], which[which.length - 1]];
+    // Mostly a stretch as it stands.
+    if (last - first === which.length - 1) return queries.subarray(first * dims, (last + 1) * dims);
     const gathered = new Float32Array(which.length * dims);
     for (const [i, query] of which.entries()) {
-      gathered.set(this.queries.subarray(query * dims, (query + 1) * dims), i * dims);
+      gathered.set(queries.subarray(query * dims, (query + 1) * dims), i * dims);
     }
     return gathered;
   }

@@ -11,6 +11,8 @@ import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../arr
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { openRun } from '../runs/run-array.js';
+import { streamHash } from '../workers/hashing.js';
+import type { Workers } from '../workers/pool.js';
 import { type Range, runName, startsOf } from './layout.js';
 
 export interface RowsRequest {
@@ -25,17 +27,20 @@ export interface RowsRequest {
   keptAt: { [run: string]: number };
   /** Of the runs; retained rows must agree. Undefined when all ranges are retained. */
   dims: number | undefined;
+  workers: Workers;
   signal: AbortSignal;
   onRows: (done: number, total: number) => void;
 }
 
 /**
- * Writes the array and syncs it; on any failure nothing is left at `out`.
+ * Writes the array and syncs it, and gives the digest of the file; on any failure nothing is left at `out`.
  * @throws FirnError `missing` or `conflict` when retained rows are lost, `input` when dimensions differ, `failed` when a
  *   run changes meanwhile
  */
-export async function writeRows(request: RowsRequest): Promise<{ dims: number; dtype: Dtype }> {
-  const { port, out, ranges } = request;
+export async function writeRows(
+  request: RowsRequest,
+): Promise<{ dims: number; dtype: Dtype; fileDigest: string }> {
+  const { port, out, ranges, workers } = request;
   const standing = await openStanding(request);
   try {
     const dims = standing?.dims ?? request.dims;
@@ -47,7 +52,8 @@ export async function writeRows(request: RowsRequest): Promise<{ dims: number; d
     }
     const dtype = widestOf(ranges);
     const rows = startsOf(ranges)[ranges.length];
-    const writer = await createNpy(port, out, { dtype, dims, rows });
+    const hash = streamHash(rows * dims * BYTES_OF[dtype], workers);
+    const writer = await createNpy(port, out, { dtype, dims, rows, hash });
     try {
       await copyRanges({ request, standing, writer, dims, dtype, rows });
       await writer.finish();
@@ -55,7 +61,7 @@ export async function writeRows(request: RowsRequest): Promise<{ dims: number; d
       await writer.abort();
       throw error;
     }
-    return { dims, dtype };
+    return { dims, dtype, fileDigest: `sha256:${await hash.digest()}` };
   } finally {
     await standing?.close();
   }
@@ -120,7 +126,7 @@ async function copyRange(
   start: number,
   done: number,
 ): Promise<void> {
-  const { signal, onRows } = copy.request;
+  const { signal, onRows, workers } = copy.request;
   if (reader.dims !== copy.dims) {
     throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
       path: reader.path,
@@ -128,13 +134,15 @@ async function copyRange(
         'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
     });
   }
-  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims });
+  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims }, workers);
   for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
-    hasher.update(convertBytes(block.bytes, reader.dtype, range.dtype));
-    await copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
+    await Promise.all([
+      hasher.update(convertBytes(block.bytes, reader.dtype, range.dtype)),
+      copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype)),
+    ]);
     onRows(done + block.start - start + block.rows, copy.rows);
   }
-  if (hasher.digest() !== range.digest) {
+  if ((await hasher.digest()) !== range.digest) {
     if (range.retained) throw lostRows(range, reader.path);
     throw new FirnError('failed', 'changed while it was read into the reference', {
       path: reader.path,
