@@ -31,7 +31,7 @@ import {
   startsOf,
 } from '../src/reference/layout.js';
 import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
-import { writeRows } from '../src/reference/write-rows.js';
+import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
   sequences: boolean;
@@ -51,10 +51,12 @@ interface Plan {
   ranges: Range[];
   /** Where retained ones begin in the array as it stands, by run. */
   keptAt: { [run: string]: number };
+  /** `sha256:` of the bytes of that array. */
+  standing?: string;
   trainedRows?: number;
 }
 
-type Memory = Pick<ReferenceFacts, 'ranges' | 'trainedRows'>;
+type Memory = Pick<ReferenceFacts, 'ranges' | 'trainedRows'> & Partial<Pick<ReferenceFacts, 'embeddings'>>;
 
 const rule: Rule = {
   name: 'consolidate',
@@ -135,7 +137,12 @@ const rule: Rule = {
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);
     if (trainedRows !== undefined) entries.push(['rows an index is trained on', String(trainedRows)]);
     const keptAt = keptAtIn(prior.ranges, ranges);
-    const state: Plan = { ranges, keptAt, ...(trainedRows === undefined ? {} : { trainedRows }) };
+    const state: Plan = {
+      ranges,
+      keptAt,
+      ...(prior.embeddings === undefined ? {} : { standing: prior.embeddings }),
+      ...(trainedRows === undefined ? {} : { trainedRows }),
+    };
     return { entries, state: state as unknown as Json };
   },
 
@@ -151,20 +158,9 @@ const rule: Rule = {
   },
 
   async run(step, context) {
-    const { ranges, keptAt, trainedRows } = context.state as unknown as Plan;
+    const { ranges, trainedRows } = context.state as unknown as Plan;
     warnOfRenames(ranges, context);
-    const [input] = step.inputs;
-    const written = await writeRows({
-      port: context.port,
-      out: context.stage(step.outputs[0]),
-      ranges,
-      runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
-      standing: context.resolve(step.outputs[0].path),
-      keptAt,
-      dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
-      signal: context.signal,
-      onRows: (done, total) => context.progress(done, total, 'rows'),
-    });
+    const written = await writeArray(step, context);
     const embeddings = await context.stagedDigest(step.outputs[0]);
     const { sequences } = step.params as unknown as Params;
     await writeMetadata(
@@ -187,6 +183,30 @@ const rule: Rule = {
 
 export default rule;
 
+/** Retained rows come from the array as it stands or, where that has lost them, from the stored copy of it. */
+async function writeArray(step: Step, context: RunContext): ReturnType<typeof writeRows> {
+  const { ranges, keptAt, standing } = context.state as unknown as Plan;
+  const [input] = step.inputs;
+  const request: RowsRequest = {
+    port: context.port,
+    out: context.stage(step.outputs[0]),
+    ranges,
+    runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
+    standing: context.resolve(step.outputs[0].path),
+    keptAt,
+    dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
+    signal: context.signal,
+    onRows: (done, total) => context.progress(done, total, 'rows'),
+  };
+  try {
+    return await writeRows(request);
+  } catch (error) {
+    const copy = isLoss(error, request) && standing !== undefined && (await context.stored(standing));
+    if (!copy) throw error;
+    return writeRows({ ...request, standingCopy: copy });
+  }
+}
+
 /**
  * What the reference holds now. Where its metadata does not tell, the record may, but only of the array it was written
  * with: believing an older state would give up rows of runs that are gone. Metadata of another program is refused later.
@@ -202,9 +222,9 @@ async function priorMemory(step: Step, context: MemoryContext): Promise<Memory> 
     altered = error;
   }
   const plan = recorded?.state as unknown as Plan | undefined;
-  const known = Array.isArray(plan?.ranges) ? plan : undefined;
-  if (port.stat(join(root, embeddings)) === undefined) return known ?? { ranges: [] };
   const written = recorded?.outputs.find((output) => output.path === embeddings);
+  const known = Array.isArray(plan?.ranges) ? memoryOf(plan, written?.digest) : undefined;
+  if (port.stat(join(root, embeddings)) === undefined) return known ?? { ranges: [] };
   if (known !== undefined && written !== undefined) {
     if (await isWhatWasWritten(port, join(root, embeddings), written.digest)) return known;
   } else if (altered === undefined && !force) {
@@ -219,6 +239,10 @@ async function priorMemory(step: Step, context: MemoryContext): Promise<Memory> 
     advice: `Put ${metadata} back as it was, or move both files away to begin anew without the rows of runs that are gone.`,
     cause: altered,
   });
+}
+
+function memoryOf({ ranges, trainedRows }: Plan, embeddings: string | undefined): Memory {
+  return { ranges, trainedRows, ...(embeddings === undefined ? {} : { embeddings }) };
 }
 
 /** Whether the array is the recorded one, or so damaged that nothing can be read from it. */

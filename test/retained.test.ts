@@ -147,11 +147,54 @@ test('a deleted array comes back from the cache', async () => {
 });
 
 /** Flips one bit in the last value of A/r2. */
-function alterRetained(project: TestProject): void {
-  const bytes = project.read(EMBEDDINGS);
+function alterRetained(project: TestProject, array = EMBEDDINGS): void {
+  const bytes = project.read(array);
   bytes[bytes.length - 160 * 4 - 3] ^= 1;
-  project.write(EMBEDDINGS, bytes);
+  project.write(array, bytes);
 }
+
+const LOSSES: [name: string, lose: (project: TestProject) => void][] = [
+  ['deleted', (project) => project.remove(EMBEDDINGS)],
+  ['altered', (project) => alterRetained(project)],
+  ['cut', (project) => project.write(EMBEDDINGS, project.read(EMBEDDINGS).subarray(0, 900))],
+  [
+    'deleted with its metadata',
+    (project) => {
+      project.remove(EMBEDDINGS);
+      project.remove(METADATA);
+    },
+  ],
+];
+
+for (const [name, lose] of LOSSES) {
+  test(`an array that is ${name} before a run is added gives its rows from the cache`, async () => {
+    const project = await projectThatRemembers();
+    lose(project);
+    await project.writeRun('B/r2', { seed: 4 });
+    const result = await project.build();
+    assert.equal(idsWith(result, 'failed'), [], stepOf(result, 'reference').error);
+    assert.equal(project.reference().names, ['A/r1', 'A/r2', 'B/r1', 'B/r2']);
+    assert.equal(project.reference().retained, ['A/r2']);
+    assertRows(project);
+    assert.equal(project.leftovers(), []);
+    assert.is((await project.build()).ran, 0);
+  });
+}
+
+test('a stored array that was altered is not believed', async () => {
+  const project = await projectThatRemembers();
+  const digest = project.sha256(EMBEDDINGS);
+  alterRetained(project, `cache/objects/${digest.slice(0, 2)}/${digest}`);
+  project.remove(EMBEDDINGS);
+  await project.writeRun('B/r2', { seed: 4 });
+  const result = await project.build();
+  assert.equal(idsWith(result, 'failed'), ['reference']);
+  assert.match(
+    stepOf(result, 'reference').error ?? '',
+    /consolidated_embeddings\.npy: held the only copy of A\/r2/,
+  );
+  assert.equal(project.leftovers(), []);
+});
 
 test('altered retained rows are restored from the cache, or found out', async () => {
   const project = await projectThatRemembers();

@@ -113,6 +113,10 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
       taken.set(path, digest);
       return digest;
     },
+    stored: async (digest) => {
+      const path = join(context.root, stage.scratchPath());
+      return (await context.store.restore(digest, path)) ? path : undefined;
+    },
     digests: decision.digests,
     state: decision.memory?.state,
     signal: context.signal,

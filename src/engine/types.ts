@@ -184,6 +184,11 @@ export interface RunContext {
   stage(output: Output): string;
   /** `sha256:` digest of a staged file that is complete; taken once, and again for the record. */
   stagedDigest(output: Output): Promise<string>;
+  /**
+   * A file of these bytes (`sha256:`), copied from the stored outputs and proven; undefined when it is not stored. It is
+   * gone when the step ends.
+   */
+  stored(digest: string): Promise<string | undefined>;
   digests: ReadonlyMap<string, Digest>;
   state: Json | undefined;
   signal: AbortSignal;

@@ -22,6 +22,8 @@ export interface RowsRequest {
   runsDir: string;
   /** The array as it stands, and the first row there of each retained range, by run. */
   standing: string;
+  /** Where to read it from, when its own file cannot give the rows. */
+  standingCopy?: string;
   keptAt: { [run: string]: number };
   /** Of the runs; retained rows must agree. Undefined when all ranges are retained. */
   dims: number | undefined;
@@ -61,6 +63,11 @@ export async function writeRows(request: RowsRequest): Promise<{ dims: number; d
   }
 }
 
+/** Whether this is about retained rows that the array as it stands does not give. */
+export function isLoss(error: unknown, { standing }: RowsRequest): boolean {
+  return error instanceof FirnError && error.path === standing && error.kind !== 'failed';
+}
+
 /** As numpy's vstack would choose. */
 function widestOf(ranges: readonly Range[]): Dtype {
   let widest: Dtype = ranges.length === 0 ? 'f4' : 'f2';
@@ -69,16 +76,17 @@ function widestOf(ranges: readonly Range[]): Dtype {
 }
 
 /** The array as it stands, when retained rows have to come from it. */
-async function openStanding({ port, ranges, standing }: RowsRequest): Promise<ArrayReader | undefined> {
+async function openStanding(request: RowsRequest): Promise<ArrayReader | undefined> {
+  const { port, ranges, standing, standingCopy = standing } = request;
   const retained = ranges.filter((range) => range.retained).map(runName);
   if (retained.length === 0) return undefined;
-  if (port.stat(standing) === undefined) {
+  if (port.stat(standingCopy) === undefined) {
     throw new FirnError('missing', `held the only copy of ${retained.join(', ')}, and it is gone`, {
       path: standing,
       advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
     });
   }
-  return openArray(port, standing);
+  return openArray(port, standingCopy);
 }
 
 interface Copy {
@@ -121,9 +129,11 @@ async function copyRange(
   done: number,
 ): Promise<void> {
   const { signal, onRows } = copy.request;
+  // The name that people know, also where a copy is read.
+  const path = range.retained ? copy.request.standing : reader.path;
   if (reader.dims !== copy.dims) {
     throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
-      path: reader.path,
+      path,
       advice:
         'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
     });
@@ -135,9 +145,9 @@ async function copyRange(
     onRows(done + block.start - start + block.rows, copy.rows);
   }
   if (hasher.digest() !== range.digest) {
-    if (range.retained) throw lostRows(range, reader.path);
+    if (range.retained) throw lostRows(range, path);
     throw new FirnError('failed', 'changed while it was read into the reference', {
-      path: reader.path,
+      path,
       advice: 'The reference is as it was. Build again when the run is complete.',
     });
   }
