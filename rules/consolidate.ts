@@ -4,9 +4,7 @@
  * copied from its own array.
  */
 import { join } from 'node:path';
-import { openArray } from '../src/arrays/open.js';
 import type { Dtype } from '../src/arrays/types.js';
-import { fileDigest } from '../src/engine/store.js';
 import {
   inputId,
   type Json,
@@ -20,7 +18,6 @@ import { FirnError } from '../src/errors.js';
 import { trainingOf } from '../src/faiss/build.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { FLAT_ROWS, pickTrainedRows } from '../src/faiss/training.js';
-import type { ReadPort } from '../src/files/port.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import {
   type CurrentRun,
@@ -30,7 +27,8 @@ import {
   runName,
   startsOf,
 } from '../src/reference/layout.js';
-import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
+import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
+import { type Prior, readPrior } from '../src/reference/prior.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
@@ -55,8 +53,6 @@ interface Plan {
   standing?: string;
   trainedRows?: number;
 }
-
-type Memory = Pick<ReferenceFacts, 'ranges' | 'trainedRows'> & Partial<Pick<ReferenceFacts, 'embeddings'>>;
 
 const rule: Rule = {
   name: 'consolidate',
@@ -120,7 +116,7 @@ const rule: Rule = {
 
   async memory(step, context) {
     const detail = step.detail as unknown as Detail;
-    const prior = await priorMemory(step, context);
+    const prior = await readPrior(step, context);
     const present = new Set(detail.present);
     const ranges = mergeLayout({
       prior: prior.ranges,
@@ -208,63 +204,13 @@ async function writeArray(step: Step, context: RunContext): ReturnType<typeof wr
 }
 
 /**
- * What the reference holds now. Where its metadata does not tell, the record may, but only of the array it was written
- * with: believing an older state would give up rows of runs that are gone. Metadata of another program is refused later.
- */
-async function priorMemory(step: Step, context: MemoryContext): Promise<Memory> {
-  const { port, root, recorded, force } = context;
-  const [embeddings, metadata] = step.outputs.map((output) => output.path);
-  let altered: unknown;
-  try {
-    const facts = await readMetadata(port, join(root, metadata));
-    if (facts !== undefined) return facts;
-  } catch (error) {
-    altered = error;
-  }
-  const plan = recorded?.state as unknown as Plan | undefined;
-  const written = recorded?.outputs.find((output) => output.path === embeddings);
-  const known = Array.isArray(plan?.ranges) ? memoryOf(plan, written?.digest) : undefined;
-  if (port.stat(join(root, embeddings)) === undefined) return known ?? { ranges: [] };
-  if (known !== undefined && written !== undefined) {
-    if (await isWhatWasWritten(port, join(root, embeddings), written.digest)) return known;
-  } else if (altered === undefined && !force) {
-    // Nobody knows of what these rows are: they are replaced by equal ones only.
-    return { ranges: [] };
-  } else if (altered === undefined && port.stat(join(root, metadata)) !== undefined) {
-    // Another program's, and --force says to overwrite it.
-    return { ranges: [] };
-  }
-  throw new FirnError('conflict', 'holds rows, and nothing that is left says of which runs', {
-    path: embeddings,
-    advice: `Put ${metadata} back as it was, or move both files away to begin anew without the rows of runs that are gone.`,
-    cause: altered,
-  });
-}
-
-function memoryOf({ ranges, trainedRows }: Plan, embeddings: string | undefined): Memory {
-  return { ranges, trainedRows, ...(embeddings === undefined ? {} : { embeddings }) };
-}
-
-/** Whether the array is the recorded one, or so damaged that nothing can be read from it. */
-async function isWhatWasWritten(port: ReadPort, path: string, digest: string): Promise<boolean> {
-  if ((await fileDigest(port, path)) === digest) return true;
-  try {
-    await (await openArray(port, path)).close();
-    return false;
-  } catch (error) {
-    if (error instanceof FirnError) return true;
-    throw error;
-  }
-}
-
-/**
  * On how many of its first rows an index of this reference is trained; undefined for all. It is decided here, where rows
  * come and go, and stands in the metadata, so that an index that is lost with every record can be made again as it was.
  * The index beside it is asked how well its lists still fit; that changes nothing until the rows do.
  */
 async function trainedRowsOf(
   step: Step,
-  prior: Memory,
+  prior: Prior,
   ranges: readonly Range[],
   context: MemoryContext,
 ): Promise<number | undefined> {
