@@ -12,6 +12,7 @@ import {
   type MemoryContext,
   type Rule,
   type RunContext,
+  type RunFilter,
   type Step,
 } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
@@ -29,6 +30,7 @@ import {
 } from '../src/reference/layout.js';
 import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { type Prior, readPrior } from '../src/reference/prior.js';
+import { someOf, type Told, unselectedRuns, warningsOf } from '../src/reference/warnings.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
@@ -41,6 +43,8 @@ interface Detail {
   versions: { [run: string]: string };
   /** Every run that discovery finds or a step makes; any other that the reference holds is gone. */
   present: string[];
+  /** By which the inputs were selected. */
+  filter: RunFilter;
 }
 
 /** What `memory` found and `run` needs. */
@@ -52,6 +56,7 @@ interface Plan {
   /** `sha256:` of the bytes of that array. */
   standing?: string;
   trainedRows?: number;
+  told: Told;
 }
 
 const rule: Rule = {
@@ -109,7 +114,12 @@ const rule: Rule = {
           { kind: 'file', path: `${out}/${EMBEDDINGS_FILE}` },
           { kind: 'file', path: `${out}/${METADATA_FILE}` },
         ],
-        detail: { runsDir: view.runsDir, versions, present: view.runs('all').map((run) => run.name) },
+        detail: {
+          runsDir: view.runsDir,
+          versions,
+          present: view.runs('all').map((run) => run.name),
+          filter: (target.runs ?? 'all') as Json,
+        },
       },
     ];
   },
@@ -118,18 +128,19 @@ const rule: Rule = {
     const detail = step.detail as unknown as Detail;
     const prior = await readPrior(step, context);
     const present = new Set(detail.present);
-    const ranges = mergeLayout({
-      prior: prior.ranges,
-      current: currentRuns(step, detail, context),
-      isPresent: (name) => present.has(name),
-      pruned: new Set((step.params as unknown as Params).prune),
-    });
+    const isPresent = (name: string) => present.has(name);
+    const { prune } = step.params as unknown as Params;
+    const current = currentRuns(step, detail, context);
+    const ranges = mergeLayout({ prior: prior.ranges, current, isPresent, pruned: new Set(prune) });
     checkDimensions(step, context);
     const entries: ManifestEntry[] = [['order of runs', JSON.stringify(ranges.map(runName))]];
     for (const range of ranges) {
       if (range.retained) entries.push([`retained run ${runName(range)}`, range.digest]);
       if (range.version !== null) entries.push([`version of ${runName(range)}`, range.version]);
     }
+    const told: Told = { unselected: unselectedRuns(ranges, detail.filter), prune };
+    // In the key, so that the build that narrows the filter runs, and says so.
+    for (const name of told.unselected) entries.push([`retained run ${name} beyond \`runs\``, '']);
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);
     if (trainedRows !== undefined) entries.push(['rows an index is trained on', String(trainedRows)]);
     const keptAt = keptAtIn(prior.ranges, ranges);
@@ -138,8 +149,11 @@ const rule: Rule = {
       keptAt,
       ...(prior.embeddings === undefined ? {} : { standing: prior.embeddings }),
       ...(trainedRows === undefined ? {} : { trainedRows }),
+      told,
     };
-    return { entries, state: state as unknown as Json };
+    const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
+    const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
+    return { entries, state: state as unknown as Json, warnings };
   },
 
   async recognises(step, _output, { port, root }) {
@@ -155,7 +169,6 @@ const rule: Rule = {
 
   async run(step, context) {
     const { ranges, trainedRows } = context.state as unknown as Plan;
-    warnOfRenames(ranges, context);
     const written = await writeArray(step, context);
     const embeddings = await context.stagedDigest(step.outputs[0]);
     const { sequences } = step.params as unknown as Params;
@@ -243,21 +256,6 @@ function keptAtIn(prior: readonly Range[], ranges: readonly Range[]): Plan['kept
   return keptAt;
 }
 
-/** The values of a run that is gone, under another name: most likely it was renamed, and its rows now count twice. */
-function warnOfRenames(ranges: readonly Range[], context: RunContext): void {
-  const present = new Map(
-    ranges.filter((range) => !range.retained).map((range) => [range.digest, runName(range)]),
-  );
-  for (const range of ranges) {
-    const twin = range.retained && present.get(range.digest);
-    if (!twin) continue;
-    const old = runName(range);
-    context.warn(
-      `${old} is gone and ${twin} has its values: if it was renamed, name ${old} under \`prune\`, or its rows stand here twice`,
-    );
-  }
-}
-
 function currentRuns(step: Step, detail: Detail, context: MemoryContext): CurrentRun[] {
   return step.inputs.map((input) => {
     const found = context.digests.get(inputId(input));
@@ -282,10 +280,7 @@ function checkDimensions(step: Step, context: MemoryContext): void {
   }
   if (byDims.size < 2) return;
   const groups = [...byDims].sort((a, b) => b[1].length - a[1].length);
-  const lines = groups.map(
-    ([dims, runs]) =>
-      `${dims} dimensions: ${runs.slice(0, 10).join(', ')}${runs.length > 10 ? ` and ${runs.length - 10} more` : ''}`,
-  );
+  const lines = groups.map(([dims, runs]) => `${dims} dimensions: ${someOf(runs, 10)}`);
   throw new FirnError(
     'input',
     `the runs of ${step.id} do not have the same number of dimensions\n  ${lines.join('\n  ')}`,

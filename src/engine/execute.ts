@@ -54,6 +54,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     await removeReplaced(step, run, context);
     return { status: 'ran', stats: decision.record.stats };
   }
+  for (const message of decision.memory?.warnings ?? []) run.warn(message);
   const began = performance.now();
   try {
     await stage.open();

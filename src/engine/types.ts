@@ -69,6 +69,8 @@ export interface Memory {
   entries: ManifestEntry[];
   /** Handed to `run`, and stored in the record in case the outputs are lost. */
   state: Json;
+  /** What a person should know before the step runs or is restored; nobody is told while it is fresh. */
+  warnings?: string[];
 }
 
 export interface MemoryContext {
