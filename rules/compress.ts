@@ -64,8 +64,9 @@ const rule: Rule = {
     const directory = context.resolve(input.path);
     const npy = join(directory, NPY_FILE);
     const npz = join(directory, NPZ_FILE);
+    const original = context.port.stat(npy);
     // Only the copy is left: it is the run.
-    if (context.port.stat(npy) === undefined) return { keep: true };
+    if (original === undefined) return { keep: true };
     expectFile(npz, context);
     const isThere = context.port.stat(npz) !== undefined;
     if (isThere && precisionName(step) === 'lossless' && (await isForeignCopy(npz, step, context))) {
@@ -74,8 +75,11 @@ const rule: Rule = {
     const source = await openArray(context.port, npy);
     try {
       const error = await writeCopy(step, source, context);
-      const originalBytes = context.port.stat(npy)?.size ?? 0;
-      const bytes = context.port.stat(context.stage(step.outputs[0]))?.size ?? 0;
+      const staged = context.stage(step.outputs[0]);
+      // Filters go by the age of the run, and the copy may be all that is left of it.
+      await context.port.setTimes(staged, Number(original.mtimeNs) / 1e6);
+      const originalBytes = original.size;
+      const bytes = context.port.stat(staged)?.size ?? 0;
       const ratio = originalBytes === 0 ? 1 : Math.round((bytes / originalBytes) * 1000) / 1000;
       return { stats: { bytes, originalBytes, ratio, largestError: error } };
     } finally {

@@ -56,6 +56,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     await removeReplaced(step, run, context);
     return { status: 'ran', stats: decision.record.stats };
   }
+  for (const message of decision.memory?.warnings ?? []) run.warn(message);
   const began = performance.now();
   try {
     await stage.open();
@@ -120,6 +121,10 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
     },
     isAsRecorded: (output) => isAsRecorded(output, context),
     workers: context.workers,
+    stored: async (digest) => {
+      const path = join(context.root, stage.scratchPath());
+      return (await context.store.restore(digest, path)) ? path : undefined;
+    },
     digests: decision.digests,
     state: decision.memory?.state,
     signal: context.signal,

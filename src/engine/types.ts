@@ -72,6 +72,8 @@ export interface Memory {
   entries: ManifestEntry[];
   /** Handed to `run`, and stored in the record in case the outputs are lost. */
   state: Json;
+  /** What a person should know before the step runs or is restored; nobody is told while it is fresh. */
+  warnings?: string[];
 }
 
 export interface MemoryContext {
@@ -189,6 +191,11 @@ export interface RunContext {
   stagedDigest(output: Output, computed?: string): Promise<string>;
   /** Whether what stands under the name of an output is what firn last recorded there. */
   isAsRecorded(output: Output): Promise<boolean>;
+  /**
+   * A file of these bytes (`sha256:`), copied from the stored outputs and proven; undefined when it is not stored. It is
+   * gone when the step ends.
+   */
+  stored(digest: string): Promise<string | undefined>;
   digests: ReadonlyMap<string, Digest>;
   state: Json | undefined;
   /** Threads for work that takes long. */
