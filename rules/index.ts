@@ -97,7 +97,10 @@ const rule: Rule = {
     const layout = facts === undefined ? null : layoutDigest(facts.ranges);
     const trainedRows = facts?.trainedRows ?? null;
     const entries: ManifestEntry[] = [];
-    if (trainedRows !== null) entries.push(['rows trained on', String(trainedRows)]);
+    if (facts !== undefined) {
+      const rows = facts.ranges.reduce((sum, range) => sum + range.count, 0);
+      entries.push(['rows trained on', String(trainedRows ?? rows)]);
+    }
     if (layout !== null) entries.push(['layout of the reference', layout]);
     return { entries, state: { trainedRows, layout } satisfies State };
   },
@@ -210,8 +213,26 @@ async function holdsFirstRows(step: Step, context: RunContext): Promise<boolean>
   return context.isAsRecorded(output);
 }
 
-function statsOf(report: BuildReport): { [name: string]: Json } {
-  const { kind, rows, metric, ivf } = report;
+/** For people: what the trailer says, without what only a later build needs. */
+function statsOf({ kind, rows, metric, ivf, reusedCentroids }: BuildReport): { [name: string]: Json } {
   if (ivf === undefined) return { kind, rows, metric };
-  return { kind, rows, metric, ...(JSON.parse(JSON.stringify(ivf)) as { [name: string]: Json }) };
+  const { nlist, nprobe, recall, imbalance, trainedImbalance, training } = ivf;
+  return {
+    kind,
+    rows,
+    metric,
+    nlist,
+    nprobe,
+    recall: recall.measured,
+    recallGoal: recall.goal,
+    imbalance: round(imbalance),
+    trainedImbalance: round(trainedImbalance),
+    trainedRows: training.rows,
+    rowsSinceTraining: rows - training.rows,
+    trained: reusedCentroids ? 'before' : 'now',
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { float32ToFloat16 } from '../src/arrays/convert.js';
+import type { ArrayReader } from '../src/arrays/types.js';
 import { buildIndex, trainingOf } from '../src/faiss/build.js';
 import { exactSearch } from '../src/faiss/exact.js';
 import { ivfLayout } from '../src/faiss/format.js';
@@ -218,6 +219,40 @@ s('without onnxruntime an index is built in plain JavaScript, byte for byte the 
   const exact = await exactSearch(arrayOf(rows, 8), rows.subarray(0, 80), 5, 'l2');
   assert.equal(await index.search(rows.subarray(0, 80), 5, { nprobe: 20 }), exact);
   await index.close();
+});
+
+s('an index that grows reads the new rows only, and is what building it whole gives', async () => {
+  for (const metric of ['l2', 'ip'] as const) {
+    const all = clustered(9000, DIMS, 11);
+    const options = { nlist: 40, metric, trainedRows: 5000 };
+    const earlier = await build(all.subarray(0, 6000 * DIMS), DIMS, options);
+    const whole = await build(all, DIMS, options);
+    const out = join(folder(), 'index.faiss');
+    const rows = arrayOf(all, DIMS);
+    const embeddings: ArrayReader = {
+      ...rows,
+      blocks(range = {}) {
+        assert.ok((range.from ?? 0) >= 6000, 'rows that are in the earlier index are read again');
+        return rows.blocks(range);
+      },
+    };
+    const growing = { prior: earlier.path, priorHoldsFirstRows: true, workers };
+    const report = await buildIndex({ port: disk, embeddings, out, ...options, ...growing });
+    assert.ok(report.reusedCentroids);
+    assert.ok(readFileSync(out).equals(readFileSync(whole.path)));
+    assert.equal(report.ivf, whole.report.ivf);
+  }
+});
+
+s('an index of other parameters is built anew, whatever the earlier one holds', async () => {
+  const all = clustered(6000, DIMS, 11);
+  const earlier = await build(all.subarray(0, 5000 * DIMS), DIMS, { nlist: 40, trainedRows: 5000 });
+  for (const other of [{ recall: 0.5 }, { nprobe: 3 }, { nlist: 41 }, { metric: 'ip' as const }]) {
+    const options = { nlist: 40, trainedRows: 5000, ...other };
+    const whole = await build(all, DIMS, options);
+    const grown = await build(all, DIMS, { ...options, prior: earlier.path, priorHoldsFirstRows: true });
+    assert.ok(readFileSync(grown.path).equals(readFileSync(whole.path)), JSON.stringify(other));
+  }
 });
 
 s('a name that is taken is not overwritten', async () => {

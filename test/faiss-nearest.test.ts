@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { assignLists, chooseScoring } from '../src/faiss/assignment.js';
+import { assignLists, chooseScoring, quantizerOf } from '../src/faiss/assignment.js';
 import { exactSearch, outside } from '../src/faiss/exact.js';
 import type { Metric } from '../src/faiss/format.js';
 import { firstCentroids, kmeans } from '../src/faiss/kmeans.js';
@@ -213,7 +213,7 @@ s('rows get the list that exact distances give them', async () => {
       const scoring = await chooseScoring(engine, place, rows.subarray(0, 512 * 64));
       assert.is(scoring.by, spread === 1 ? 'codes' : 'floats');
       const lists = new Int32Array(2000);
-      await assignLists(engine, { ...place, scoring }, rows, lists);
+      await assignLists(engine, quantizerOf(place, scoring), rows, lists);
       const exact = await exactSearch(arrayOf(centroids, 64), rows, 1, metric);
       const same = exact.filter(([nearest], row) => nearest.id === lists[row]).length;
       assert.ok(same >= 1998, `${same} of 2000`);

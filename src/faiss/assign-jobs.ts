@@ -1,5 +1,5 @@
 /** Finds the lists of rows in a worker thread. Called through ivf-build.ts and ivf-train.ts. */
-import { assignLists, chooseScoring, type Quantizer, type Scoring } from './assignment.js';
+import { assignLists, chooseScoring, type Place, type Quantizer, type Scoring } from './assignment.js';
 import { firstNotFinite } from './batches.js';
 import { threadEngine } from './thread-engine.js';
 
@@ -19,7 +19,7 @@ export async function assignRows({ data, quantizer, lists }: Assignment): Promis
 }
 
 export interface Trial {
-  place: Omit<Quantizer, 'scoring'>;
+  place: Place;
   /** n * dims values */
   rows: Float32Array;
 }

@@ -24,21 +24,28 @@ export interface Quantizer {
   centroids: Float32Array;
   grid: Grid;
   metric: Metric;
-  scoring: Scoring;
+  scorer: Scorer;
+  margin: number;
+}
+
+/** What a quantizer is made of, before it is decided how rows are scored. */
+export type Place = Pick<Quantizer, 'centroids' | 'grid' | 'metric'>;
+
+export function quantizerOf({ centroids, grid, metric }: Place, { by, margin }: Scoring): Quantizer {
+  return { centroids, grid, metric, margin, scorer: scorerOf(by, centroids, grid, metric) };
 }
 
 /** Finds the lists of rows (n * dims values). */
 export async function assignLists(
   engine: MatrixEngine,
-  { centroids, grid, metric, scoring }: Quantizer,
+  { centroids, grid, metric, scorer, margin }: Quantizer,
   rows: Float32Array,
   into: Uint16Array | Int32Array,
 ): Promise<void> {
-  const scorer = scorerOf(scoring.by, centroids, grid, metric);
   const candidates = candidatesFor(into.length, Math.min(PROPOSED, scorer.nlist));
   await engine.candidates(rows, grid, scorer, candidates);
   for (let row = 0; row < into.length; row++) {
-    into[row] = settle(rows, row, candidates, centroids, metric, scoring.margin);
+    into[row] = settle(rows, row, candidates, centroids, metric, margin);
   }
 }
 
@@ -84,37 +91,37 @@ function exactScore(
 /** Tries codes on some rows against exact distances, and takes floats where codes are too coarse to tell centroids apart. */
 export async function chooseScoring(
   engine: MatrixEngine,
-  place: Omit<Quantizer, 'scoring'>,
+  place: Place,
   rows: Float32Array,
 ): Promise<Scoring> {
   const { centroids, grid, metric } = place;
   const dims = grid.centre.length;
-  const count = rows.length / dims;
   const exact = new NearestRows(rows, dims, 1, metric, engine);
   await exact.add({ data: centroids, count: centroids.length / dims, id: (list) => list });
   const nearest = exact.results();
   const byCodes: Scoring = { by: 'codes', margin: await marginOf('codes', engine, place, rows) };
-  const lists = new Int32Array(count);
-  await assignLists(engine, { ...place, scoring: byCodes }, rows, lists);
+  const lists = new Int32Array(nearest.length);
+  await assignLists(engine, quantizerOf(place, byCodes), rows, lists);
   const agreeing = nearest.filter(([best], row) => best?.id === lists[row]).length;
-  if (agreeing >= AGREEMENT * count) return byCodes;
-  return { by: 'floats', margin: await marginOf('floats', engine, { centroids, grid, metric }, rows) };
+  if (agreeing >= AGREEMENT * nearest.length) return byCodes;
+  return { by: 'floats', margin: await marginOf('floats', engine, place, rows) };
 }
 
 /** Twice the largest error seen in the difference of two scores. */
 async function marginOf(
   by: Scorer['kind'],
   engine: MatrixEngine,
-  { centroids, grid, metric }: Omit<Quantizer, 'scoring'>,
+  { centroids, grid, metric }: Place,
   rows: Float32Array,
 ): Promise<number> {
   const dims = grid.centre.length;
-  const count = rows.length / dims;
   const scorer = scorerOf(by, centroids, grid, metric);
   const each = Math.min(PROPOSED, scorer.nlist);
-  const { lists, scores } = await proposed(engine, grid, scorer, rows, each);
+  const found = candidatesFor(rows.length / dims, each);
+  await engine.candidates(rows, grid, scorer, found);
+  const { lists, scores } = found;
   let largest = 0;
-  for (let row = 0; row < count; row++) {
+  for (let row = 0; row < rows.length / dims; row++) {
     const first = exactScore(rows, row, centroids, lists[row * each], dims, metric);
     for (let i = row * each + 1; i < (row + 1) * each; i++) {
       const exact = first - exactScore(rows, row, centroids, lists[i], dims, metric);
@@ -122,16 +129,4 @@ async function marginOf(
     }
   }
   return 2 * largest;
-}
-
-async function proposed(
-  engine: MatrixEngine,
-  grid: Grid,
-  scorer: Scorer,
-  rows: Float32Array,
-  each: number,
-): Promise<Candidates> {
-  const candidates = candidatesFor(rows.length / scorer.dims, each);
-  await engine.candidates(rows, grid, scorer, candidates);
-  return candidates;
 }

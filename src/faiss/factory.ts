@@ -154,7 +154,7 @@ async function measure(
   const asked = queryRows(embeddings.rows, embeddings.rows, QUERIES);
   const [queries] = await gatherRows(embeddings, [asked], signal);
   const accept: Accept = (id, query) => id !== asked[query];
-  const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { accept, signal });
+  const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { except: asked, signal });
   const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept });
   let sum = 0;
   let total = 0;

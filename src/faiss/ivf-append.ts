@@ -6,6 +6,7 @@
  */
 import { atOnce } from '../at-once.js';
 import type { ReadHandle, WriteHandle } from '../files/port.js';
+import { quantizerOf } from './assignment.js';
 import { ID_BYTES, type IvfLayout, ivfHead, ivfLayout } from './format.js';
 import { type IvfHeader, parseIndexHeader } from './header.js';
 import {
@@ -44,7 +45,7 @@ export async function appendIvf(request: IvfRequest, path: string): Promise<IvfR
     if (earlier === undefined) return undefined;
     const { header, centroids, grid, facts } = earlier;
     const lists = sharedLists(rows, nlist);
-    const quantizer = { centroids, grid, metric, scoring: facts.training.scoring };
+    const quantizer = quantizerOf({ centroids, grid, metric }, facts.training.scoring);
     await assign({ ...request, quantizer, lists, from: header.rows });
     const come = sizesOf(lists, nlist, header.rows, rows);
     const layout = ivfLayout(

@@ -7,7 +7,7 @@ import type { ArrayReader } from '../arrays/types.js';
 import type { ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import type { Trial } from './assign-jobs.js';
-import type { Quantizer, Scoring } from './assignment.js';
+import { type Quantizer, quantizerOf, type Scoring } from './assignment.js';
 import { firstNotFinite, gatherRows, notFinite } from './batches.js';
 import { QUERIES } from './calibrate.js';
 import { floatBytes, type Metric } from './format.js';
@@ -101,7 +101,7 @@ export async function train(request: TrainRequest): Promise<Trained> {
   const centroids = before ?? (await learn());
   const scoring = await scoringOf(centroids);
   return {
-    quantizer: { centroids, grid, metric, scoring },
+    quantizer: quantizerOf({ centroids, grid, metric }, scoring),
     facts: { ...wanted, scoring, centroids: digestOf(centroids) },
     reused: before !== undefined,
     queryRows: asked,
