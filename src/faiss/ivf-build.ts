@@ -1,10 +1,9 @@
 /**
- * Building an IVF,Flat index larger than memory. Pass 1 finds the list of every row and, with the same rows, the true
- * neighbours that recall is measured by; then the place of every byte is known, and pass 2 writes each row where it
- * belongs. Memory: the training sample, two windows of rows, and the list of each row (2 or 4 bytes).
+ * Building an IVF,Flat index larger than memory. Pass 1 finds the list of every row; then the place of every byte is
+ * known, and pass 2 writes each row where it belongs, while the same rows are compared with the queries that recall is
+ * measured by. Memory: the training sample, two windows of rows, and the list of each row (2 or 4 bytes).
  * Knows no pipeline.
  */
-import { toFloat32 } from '../arrays/convert.js';
 import type { ArrayReader } from '../arrays/types.js';
 import type { ReadPort, WriteHandle } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
@@ -70,10 +69,10 @@ export async function buildIvf(request: IvfRequest): Promise<IvfResult> {
   });
   const lists = sharedLists(rows, nlist);
   const { quantizer } = trained;
-  await assign({ ...request, quantizer, lists, truth, from: 0 });
+  await assign({ ...request, quantizer, lists, from: 0 });
   const sizes = sizesOf(lists, nlist, 0, rows);
   const layout = ivfLayout(dims, metric, sizes);
-  await place(request, layout, lists);
+  await place(request, layout, lists, { truth });
   const { nprobe, measured } = calibrate(request, trained, lists, await truth.results());
   // The header comes last: a file that was cut short by a crash is no index.
   await out.write(ivfHead(layout, nprobe, quantizer.centroids), 0);
@@ -109,29 +108,20 @@ export interface AssignRequest extends Pick<IvfRequest, 'embeddings' | 'workers'
   lists: Uint16Array | Int32Array;
   /** The first row whose list is wanted. */
   from: number;
-  trainedRows: number;
-  /** Hears of the rows trained on. */
-  truth?: ParallelNearest;
 }
 
 const ASSIGN = new URL('./assign-jobs.js', import.meta.url);
 
 /** Finds the list of every row. */
 export async function assign(request: AssignRequest): Promise<void> {
-  const { embeddings, quantizer, lists, from, truth, trainedRows, workers, signal } = request;
+  const { embeddings, quantizer, lists, from, workers, signal } = request;
   const { rows, dims } = embeddings;
   let done = from;
   await eachBatch(embeddings, { from, signal, atOnce: 2 * workers.size }, async (batch) => {
     const { start, data } = batch;
     const end = start + batch.rows;
-    const thread = workers.idlest();
     const assignment: Assignment = { data, quantizer, lists: lists.subarray(start, end) };
-    const assigned = thread.call<number>(ASSIGN, 'assignRows', assignment);
-    const known = Math.min(end, trainedRows) - start;
-    if (truth !== undefined && known > 0) {
-      await truth.add(thread, { start, rows: known, data: data.subarray(0, known * dims) });
-    }
-    const bad = await assigned;
+    const bad = await workers.idlest().call<number>(ASSIGN, 'assignRows', assignment);
     if (bad >= 0) throw notFinite(start + Math.floor(bad / dims), embeddings);
     done += batch.rows;
     request.onProgress(done, rows, 'assign');
@@ -151,21 +141,36 @@ export function sizesOf(
   return sizes;
 }
 
+export interface PlaceOptions extends ListWriterOptions {
+  /** Hears of the rows trained on. */
+  truth?: ParallelNearest;
+}
+
 /** Writes every row from `firstRow` into its list. */
 export async function place(
-  { embeddings, out, signal, onProgress }: Pick<IvfRequest, 'embeddings' | 'out' | 'signal' | 'onProgress'>,
+  request: Pick<IvfRequest, 'embeddings' | 'out' | 'trainedRows' | 'workers' | 'signal' | 'onProgress'>,
   layout: IvfLayout,
   lists: Uint16Array | Int32Array,
-  options: ListWriterOptions = {},
+  { truth, ...options }: PlaceOptions = {},
 ): Promise<void> {
-  const { rows, dtype } = embeddings;
+  const { embeddings, out, trainedRows, workers, signal, onProgress } = request;
+  const { rows, dims } = embeddings;
   const from = options.firstRow ?? 0;
   if (from === rows) return;
   const writer = new ListWriter(out, layout, lists, options);
-  for await (const block of embeddings.blocks({ from, ...(signal === undefined ? {} : { signal }) })) {
-    await writer.add({ start: block.start, rows: block.rows, data: toFloat32(block.bytes, dtype) });
-    onProgress(block.start + block.rows, rows, 'write');
-  }
+  // Rows are written in order, however many batches are under way.
+  let written: Promise<void> = Promise.resolve();
+  await eachBatch(embeddings, { from, signal, atOnce: 2 * workers.size }, async (batch) => {
+    const { start, data } = batch;
+    written = written.then(() => writer.add(batch));
+    const known = Math.min(start + batch.rows, trainedRows) - start;
+    const compared =
+      truth === undefined || known <= 0
+        ? undefined
+        : truth.add(workers.idlest(), { start, rows: known, data: data.subarray(0, known * dims) });
+    await Promise.all([written, compared]);
+    onProgress(start + batch.rows, rows, 'write');
+  });
   signal?.throwIfAborted();
   await writer.finish();
 }
