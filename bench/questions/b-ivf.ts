@@ -46,13 +46,15 @@ index counts. The recall is that of (a), at equal nprobe.`,
     const rows = [rowFor('firn', firn, recallsOf(recalls, files[0]))];
     if (faiss !== undefined) rows.push(rowFor('faiss', faiss, recallsOf(recalls, files[1])));
     const ratio = rows.length > 1 ? rows[0].seconds.median / rows[1].seconds.median : undefined;
+    const apart = differences(recalls, files);
+    const largest = withPeer ? Math.max(...apart.map(Math.abs)) : undefined;
     return {
       rows,
       verdicts: [
         atMost('train and add, of faiss', ratio, 0.5, share),
-        atMost('recall lost to faiss, at any nprobe', lost(recalls, files), 0.005, fraction),
+        atMost('difference in recall at any nprobe', largest, 0.005, fraction),
       ],
-      notes: notesOf(timesOf(firn)[0], context),
+      notes: [trainingNote(timesOf(firn)[0], context), ...(withPeer ? [recallNote(apart)] : [])],
     };
   },
 };
@@ -78,19 +80,21 @@ function rowFor(who: string, measured: Measured, recalls: Recall[]): Row {
   return rowOf(who, measured, { seconds, figures });
 }
 
-/** The most that firn's recall is below FAISS's, of both kinds of queries; undefined when nothing was measured. */
-function lost(recalls: Recall[], files: string[]): number | undefined {
-  if (recalls.length === 0) return undefined;
+/** By how much firn's recall is above FAISS's, of both kinds of queries, at each nprobe. */
+function differences(recalls: Recall[], files: string[]): number[] {
   const [ours, theirs] = files.map((file) => recallsOf(recalls, file));
-  return Math.max(
-    0,
-    ...ours.flatMap((one, i) => [theirs[i].rows - one.rows, theirs[i].heldOut - one.heldOut]),
-  );
+  return ours.flatMap((one, i) => [one.rows - theirs[i].rows, one.heldOut - theirs[i].heldOut]);
 }
 
 /** Both sides have to be trained alike, or the comparison says nothing. */
-function notesOf({ trainingRows }: Times, { sizes }: Context): string[] {
+function trainingNote({ trainingRows }: Times, { sizes }: Context): string {
   const wanted = sizes.nlist * sizes.trainingRowsPerList;
-  if (trainingRows === wanted) return [`Both were trained on ${wanted} rows.`];
-  return [`**Not alike**: firn was trained on ${trainingRows} rows, FAISS on ${wanted}.`];
+  if (trainingRows === wanted) return `Both were trained on ${wanted} rows.`;
+  return `**Not alike**: firn was trained on ${trainingRows} rows, FAISS on ${wanted}.`;
+}
+
+function recallNote(apart: number[]): string {
+  const show = (value: number): string => fraction(Math.max(0, value));
+  const below = show(Math.max(...apart.map((difference) => -difference)));
+  return `Firn's recall is at most ${show(Math.max(...apart))} above and at most ${below} below that of FAISS.`;
 }
