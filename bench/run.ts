@@ -40,7 +40,7 @@ interface Request {
   out: string | undefined;
 }
 
-/** Throws for what makes no sense; undefined when help was asked for. */
+/** Throws for what makes no sense, before anything is measured; undefined when help was asked for. */
 function parse(args: string[]): Request | undefined {
   const { values, positionals } = parseArgs({
     args,
@@ -62,7 +62,7 @@ function parse(args: string[]): Request | undefined {
     if (!questions.some((one) => one.id === id)) throw new Error(`there is no question "${id}"`);
   }
   const { directory, keep, python, quick, out } = values;
-  return {
+  const request: Request = {
     asked: positionals.length === 0 ? questions : questions.filter(({ id }) => positionals.includes(id)),
     repeats,
     directory: resolve(keep ?? directory),
@@ -71,6 +71,10 @@ function parse(args: string[]): Request | undefined {
     quick,
     out: out === undefined ? undefined : resolve(out),
   };
+  // Results that cannot be added to are better known now.
+  const place = places(request);
+  if (place !== undefined) readResults(place.json);
+  return request;
 }
 
 function say(line: string): void {
@@ -157,15 +161,22 @@ async function ask(question: Question, bench: Bench): Promise<Result> {
   }
 }
 
-/** Small sizes never replace what was measured, unless told where to. */
-function write({ quick, out }: Request, results: readonly Result[], last: boolean): void {
-  if (quick && out === undefined) {
+/** Where results go; undefined when they are only printed: small sizes never replace what was measured. */
+function places({ quick, out }: Request): { json: string; page: string } | undefined {
+  if (quick && out === undefined) return undefined;
+  return {
+    json: join(out ?? join(REPOSITORY, 'bench'), 'results.json'),
+    page: join(out ?? join(REPOSITORY, 'docs'), 'benchmarks.md'),
+  };
+}
+
+function write(request: Request, results: readonly Result[], last: boolean): void {
+  const place = places(request);
+  if (place === undefined) {
     if (last) console.log(renderPage(results));
     return;
   }
-  if (out !== undefined) mkdirSync(out, { recursive: true });
-  const json = join(out ?? join(REPOSITORY, 'bench'), 'results.json');
-  const page = join(out ?? join(REPOSITORY, 'docs'), 'benchmarks.md');
+  const { json, page } = place;
   const all = merge(readResults(json), results);
   writeResults(json, all);
   writeFileSync(page, renderPage(all));
@@ -184,7 +195,9 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  mkdirSync(request.directory, { recursive: true });
+  for (const path of [request.directory, request.out]) {
+    if (path !== undefined) mkdirSync(path, { recursive: true });
+  }
   if (request.keep) return (await bench(request, request.directory)) > 0 ? 1 : 0;
   const directory = mkdtempSync(join(request.directory, 'firn-bench-'));
   process.once('SIGINT', () => {
