@@ -77,6 +77,12 @@ export async function shortInTurn(programs: Program[], rounds: number): Promise<
   return all.map(summary);
 }
 
+/** What was measured has to be what was meant: throws unless every run printed this. */
+export function expectPrinted({ outputs }: Measured, expected: string): void {
+  const other = outputs.find((text) => !text.includes(expected));
+  if (other !== undefined) throw new Error(`expected "${expected}", but a run printed:\n${other}`);
+}
+
 function summary(samples: Sample[]): Measured {
   const memory = samples.map((sample) => sample.memory);
   return {

@@ -15,7 +15,7 @@ import { questions } from './questions/all.js';
 import { renderPage } from './render.js';
 import { merge, type Result, readResults, writeResults } from './results.js';
 import { FULL, QUICK, type Sizes } from './sizes.js';
-import { findTools, type Tool, type Versions } from './tools.js';
+import { findTools, type Versions } from './tools.js';
 
 const USAGE = `usage: npm run bench -- [question ...] [options]
 
@@ -121,7 +121,7 @@ interface Bench {
 async function ask(question: Question, bench: Bench): Promise<Result> {
   const { request, sizes, tools, environment, data, collection } = bench;
   const { repeats, python, quick } = request;
-  const missing = new Set<Tool>();
+  const missing = new Set<string>();
   const folders: string[] = [];
   const context: Context = {
     sizes,
@@ -132,8 +132,9 @@ async function ask(question: Question, bench: Bench): Promise<Result> {
     say: (line) => say(`   ${line}`),
     has(tool) {
       if (tools[tool] !== undefined) return true;
-      if (!missing.has(tool)) say(`   MISSING: ${tool}; its rows are left out`);
-      missing.add(tool);
+      const what = tool === 'time' ? 'GNU time, so no memory is measured' : tool;
+      if (!missing.has(what)) say(`   MISSING: ${what}`);
+      missing.add(what);
       return false;
     },
     folder(name) {
@@ -200,10 +201,12 @@ async function main(): Promise<number> {
   }
   if (request.keep) return (await bench(request, request.directory)) > 0 ? 1 : 0;
   const directory = mkdtempSync(join(request.directory, 'firn-bench-'));
-  process.once('SIGINT', () => {
-    rmSync(directory, { recursive: true, force: true });
-    process.exit(130);
-  });
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+    process.once(signal, () => {
+      rmSync(directory, { recursive: true, force: true });
+      process.exit(130);
+    });
+  }
   try {
     return (await bench(request, directory)) > 0 ? 1 : 0;
   } finally {

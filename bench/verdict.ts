@@ -27,7 +27,7 @@ function verdict(
 }
 
 export function share(value: number): string {
-  return `${(value * 100).toPrecision(value < 0.0995 ? 2 : 3)} %`;
+  return `${Number((value * 100).toPrecision(3))} %`;
 }
 
 export function times(value: number): string {

@@ -31,7 +31,12 @@ rows of the collection, each without itself, and on fresh rows of the same clust
     return {
       rows,
       verdicts: [
-        atMost(`time, of ${PEER}`, peer && firn.seconds.median / peer.seconds.median, 0.25, share),
+        atMost(
+          `time, as a share of that of ${PEER}`,
+          peer && firn.seconds.median / peer.seconds.median,
+          0.25,
+          share,
+        ),
         atMost('memory', firn.memory?.max, 512, mebibytes),
         atLeast('recall@10 on rows held out', recalls[0]?.heldOut, 0.95, fraction),
       ],

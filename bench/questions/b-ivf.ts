@@ -51,7 +51,7 @@ index counts. The recall is that of (a), at equal nprobe.`,
     return {
       rows,
       verdicts: [
-        atMost('train and add, of faiss', ratio, 0.5, share),
+        atMost('train and add, as a share of the time of faiss', ratio, 0.5, share),
         atMost('difference in recall at any nprobe', largest, 0.005, fraction),
       ],
       notes: [trainingNote(timesOf(firn)[0], context), ...(withPeer ? [recallNote(apart)] : [])],

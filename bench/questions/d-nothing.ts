@@ -3,7 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PIPELINE, settle } from '../collection.js';
 import { addTinyRuns } from '../data.js';
-import { type Program, runQuietly, shortInTurn } from '../measure.js';
+import { expectPrinted, type Program, runQuietly, shortInTurn } from '../measure.js';
 import { firn } from '../programs.js';
 import { type Context, type Question, type Row, rowOf } from '../question.js';
 import type { Tool } from '../tools.js';
@@ -35,9 +35,9 @@ times the repeats) of firn, Node.js, ninja and make, and five of snakemake.`,
     return {
       rows,
       verdicts: [
-        atMost(`time at ${few} runs, of ${NODE}`, ratio(few), 1.5, times),
-        atMost(`time at ${many} runs, of ${NODE}`, ratio(many), 6, times),
-        atMost(`time beyond ${NODE} per run at ${many}, of that at ${more[0]}`, growth, 1.2, times),
+        atMost(`time at ${few} runs, beside ${NODE}`, ratio(few), 1.5, times),
+        atMost(`time at ${many} runs, beside ${NODE}`, ratio(many), 6, times),
+        atMost(`time beyond ${NODE}, per run, at ${many} runs beside ${more[0]}`, growth, 1.2, times),
       ],
       notes: [],
     };
@@ -74,6 +74,7 @@ async function rowsFor(context: Context, runs: number, withSlow: boolean): Promi
     programs.map(([, program]) => program),
     context.repeats * MORE_ROUNDS,
   );
+  expectPrinted(measured[0], 'nothing to do');
   return programs.map(([who], i) => rowOf(who, measured[i], { group: groupOf(runs) }));
 }
 

@@ -37,7 +37,12 @@ Nothing is dropped from the page cache: the files are in memory for both. One ru
     return {
       rows,
       verdicts: [
-        atMost(`time, of ${PEER}`, theirs && ours.seconds.median / theirs.seconds.median, 1 / 15, share),
+        atMost(
+          `time, as a share of that of ${PEER}`,
+          theirs && ours.seconds.median / theirs.seconds.median,
+          1 / 15,
+          share,
+        ),
         atMost('memory', ours.memory?.max, 150, mebibytes),
       ],
       notes: [],

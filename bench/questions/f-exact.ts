@@ -36,7 +36,7 @@ float32.`,
     return {
       rows,
       verdicts: [
-        below('time, of faiss', ratio, 1, share),
+        below('time, as a share of that of faiss', ratio, 1, share),
         atMost('answers that differ and are no tie', same?.wrong, 0, String),
         atMost('memory', ours.memory?.max, 512, mebibytes),
       ],

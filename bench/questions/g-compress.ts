@@ -28,10 +28,10 @@ file.`,
     return {
       rows: [...generated.rows, ...kmers.rows],
       verdicts: [
-        atLeast(`embeddings: speed, of ${PEER}`, generated.speed, 6, times),
-        atMost(`embeddings: size, of ${PEER}`, generated.size, 1, share),
-        atLeast(`k-mer embeddings: speed, of ${PEER}`, kmers.speed, 6, times),
-        atMost(`k-mer embeddings: size, of ${PEER}`, kmers.size, 1, share),
+        atLeast(`embeddings: speed, beside ${PEER}`, generated.speed, 6, times),
+        atMost(`embeddings: size, as a share of that of ${PEER}`, generated.size, 1, share),
+        atLeast(`k-mer embeddings: speed, beside ${PEER}`, kmers.speed, 6, times),
+        atMost(`k-mer embeddings: size, as a share of that of ${PEER}`, kmers.size, 1, share),
       ],
       notes: [],
     };

@@ -45,7 +45,7 @@ files are in the page cache. One run of each to warm up.`,
         rows,
         verdicts: [
           atLeast(
-            'speed, of openssl on all cores',
+            'speed, as a share of that of openssl on all cores',
             theirs && theirs.seconds.median / ours.seconds.median,
             0.8,
             share,

@@ -2,7 +2,7 @@
 import { mkdirSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { settle } from '../collection.js';
-import { type Program, runQuietly, shortInTurn } from '../measure.js';
+import { expectPrinted, type Program, runQuietly, shortInTurn } from '../measure.js';
 import { firn } from '../programs.js';
 import { type Context, type Question, rowOf } from '../question.js';
 import { atMost, times } from '../verdict.js';
@@ -28,11 +28,12 @@ the target. One run of each to warm up, then twenty (four times the repeats), of
       programs.map(([, program]) => program),
       context.repeats * MORE_ROUNDS,
     );
+    expectPrinted(measured[0], '1 built');
     const rows = programs.map(([who], i) => rowOf(who, measured[i]));
     const [ours, node, copy] = rows.map(({ seconds }) => seconds.median);
     return {
       rows,
-      verdicts: [atMost(`time without that of cp, of ${NODE}`, (ours - copy) / node, 1.5, times)],
+      verdicts: [atMost(`time without that of cp, beside ${NODE}`, (ours - copy) / node, 1.5, times)],
       notes: [],
     };
   },
