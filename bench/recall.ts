@@ -7,20 +7,29 @@ export interface Recall {
   index: string;
   nprobe: number;
   nlist: number;
-  /** With rows of the collection as queries, each without itself. */
-  rows: number;
+  /** With rows of the collection as queries, each without itself; null when none was asked. */
+  rows: number | null;
   /** With queries that are in no collection. */
   heldOut: number;
 }
 
-/** One entry an index and nprobe, in this order. `nprobes` undefined: each index's own. */
+export interface RecallQueries {
+  /** So many rows of the collection. */
+  rows: number;
+  /** So many rows that are in no collection. */
+  heldOut: number;
+  /** Each index's own unless told. */
+  nprobes?: number[];
+}
+
+/** One entry an index and nprobe, in this order. */
 export async function measureRecall(
-  { python, data, sizes }: Context,
+  { python, data }: Context,
   array: string,
   indexes: string[],
-  nprobes: number[] = [0],
+  { rows, heldOut, nprobes = [0] }: RecallQueries,
 ): Promise<Recall[]> {
-  const heldOut = await data.heldOut(sizes.recallQueries);
-  const argv = [python, peer('recall.py'), array, String(sizes.recallQueries), heldOut, nprobes.join(',')];
+  const queries = await data.heldOut(heldOut);
+  const argv = [python, peer('recall.py'), array, String(rows), queries, nprobes.join(',')];
   return JSON.parse(await runQuietly([...argv, ...indexes], data.directory)) as Recall[];
 }

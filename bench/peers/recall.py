@@ -2,7 +2,8 @@
 recall@10 of index files over one array, with two kinds of queries: rows of the collection drawn by a fixed seed, each
 without itself, and rows of another file that is in no collection. The truth is a complete scan by FAISS.
 
-recall.py ARRAY COUNT HELD_OUT NPROBE,... INDEX... -> JSON, one entry an index and nprobe; nprobe 0: the one it stores.
+recall.py ARRAY COUNT HELD_OUT NPROBE,... INDEX... -> JSON, one entry an index and nprobe. COUNT: rows of the collection,
+may be 0; all of HELD_OUT are asked. nprobe 0: the one that the index stores.
 """
 import json
 import sys
@@ -16,7 +17,7 @@ BLOCK = 100_000
 vectors = np.load(sys.argv[1], mmap_mode="r")
 count, held_out, nprobes, paths = int(sys.argv[2]), np.load(sys.argv[3]), sys.argv[4], sys.argv[5:]
 own = np.sort(np.random.default_rng(20240501).choice(len(vectors), min(count, len(vectors)), replace=False))
-queries = np.vstack([vectors[own], held_out[:count]]).astype("f4")
+queries = np.vstack([vectors[own], held_out]).astype("f4")
 # One more than is asked for, since a row of the collection finds itself.
 best = np.full((len(queries), K + 1), np.inf, "f4")
 truth = np.full((len(queries), K + 1), -1, "i8")
@@ -51,7 +52,7 @@ for path in paths:
                 "index": path,
                 "nprobe": nprobe,
                 "nlist": getattr(index, "nlist", 0),
-                "rows": float(np.mean(parts[: len(own)])),
+                "rows": float(np.mean(parts[: len(own)])) if len(own) > 0 else None,
                 "heldOut": float(np.mean(parts[len(own) :])),
             }
         )

@@ -22,7 +22,8 @@ export const question: Question = {
   method: `The array of (a), 1024 lists, squared Euclidean distance, 256 training rows a list, ten iterations; one process
 each. The times are taken inside: training, and adding every row. Firn's include reading the array from its file, writing
 and syncing the index, and measuring its recall; FAISS has the array in memory, and neither reading it nor writing the
-index counts. The recall is that of (a), at equal nprobe.`,
+index counts. The recall@10 at equal nprobe is that on 10,000 fresh rows, as held out in (a): with fewer,
+chance alone would make a difference of 0.005.`,
   async run(context) {
     const { collection, python, sizes, repeats } = context;
     await collection.build();
@@ -42,7 +43,8 @@ index counts. The recall is that of (a), at equal nprobe.`,
     const withPeer = context.has('faiss');
     if (withPeer) programs.push(program([python, peer('ivf.py')], files[1]));
     const [firn, faiss] = await inTurn(programs, repeats);
-    const recalls = withPeer ? await measureRecall(context, array, files, sizes.nprobes) : [];
+    const asked = { rows: 0, heldOut: sizes.exactQueries, nprobes: sizes.nprobes };
+    const recalls = withPeer ? await measureRecall(context, array, files, asked) : [];
     const rows = [rowFor('firn', firn, recallsOf(recalls, files[0]))];
     if (faiss !== undefined) rows.push(rowFor('faiss', faiss, recallsOf(recalls, files[1])));
     const ratio = rows.length > 1 ? rows[0].seconds.median / rows[1].seconds.median : undefined;
@@ -80,10 +82,10 @@ function rowFor(who: string, measured: Measured, recalls: Recall[]): Row {
   return rowOf(who, measured, { seconds, figures });
 }
 
-/** By how much firn's recall is above FAISS's, of both kinds of queries, at each nprobe. */
+/** By how much firn's recall is above FAISS's, at each nprobe. */
 function differences(recalls: Recall[], files: string[]): number[] {
   const [ours, theirs] = files.map((file) => recallsOf(recalls, file));
-  return ours.flatMap((one, i) => [one.rows - theirs[i].rows, one.heldOut - theirs[i].heldOut]);
+  return ours.map(({ heldOut }, i) => heldOut - theirs[i].heldOut);
 }
 
 /** Both sides have to be trained alike, or the comparison says nothing. */
