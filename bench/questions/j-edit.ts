@@ -57,9 +57,9 @@ async function programsFor(context: Context, folder: string, count: number): Pro
   }
   if (context.has('make')) {
     write(folder, 'Makefile', makeText(count));
-    await runQuietly(['make', '--silent'], folder);
+    await runQuietly(['make', '-r', '--silent'], folder);
     const prepare = (): void => utimesSync(join(folder, 'in', `${edited}.txt`), new Date(), new Date());
-    programs.push(['make (input touched)', { argv: ['make', '--silent'], cwd: folder, prepare }]);
+    programs.push(['make (input touched)', { argv: ['make', '-r', '--silent'], cwd: folder, prepare }]);
   }
   if (context.has('snakemake')) {
     const argv = ['snakemake', '--cores', '1', '--quiet'];
