@@ -6,8 +6,9 @@ import { dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
-import { sharedBlock, streamHash } from '../workers/hashing.js';
+import { streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
+import { giveBack, takeBlock } from '../workers/shared-blocks.js';
 
 /** Files beyond this size are stored only where the file system shares their blocks. */
 const COPY_LIMIT = 64 * 1024 * 1024;
@@ -125,10 +126,10 @@ export async function fileDigest(
   } = {},
 ): Promise<string> {
   const handle = await port.open(path);
+  const blocks = [0, 1].map(() => takeBlock(Math.min(BLOCK, handle.size + 1)));
   let hashing: Promise<void> | undefined;
   try {
     const hash = streamHash(handle.size, options.workers);
-    const blocks = [0, 1].map(() => sharedBlock(Math.min(BLOCK, handle.size + 1)));
     for (let position = 0, turn = 0; ; turn = 1 - turn) {
       options.signal?.throwIfAborted();
       const block = blocks[turn];
@@ -143,6 +144,7 @@ export async function fileDigest(
     return `sha256:${await hash.digest()}`;
   } finally {
     await hashing?.catch(() => undefined);
+    for (const block of blocks) giveBack(block);
     await handle.close();
   }
 }

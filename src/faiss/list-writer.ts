@@ -23,7 +23,7 @@ interface Window {
 export interface ListWriterOptions {
   /** The first row that comes; earlier ones are in the file already (0). */
   firstRow?: number;
-  /** Bytes of vectors sorted at once (64 MiB). */
+  /** Bytes of vectors sorted at once (32 MiB). */
   windowBytes?: number;
 }
 
@@ -44,7 +44,7 @@ export class ListWriter {
     private readonly out: WriteHandle,
     private readonly layout: IvfLayout,
     private readonly lists: Uint16Array | Int32Array,
-    { firstRow = 0, windowBytes = 64 * 1024 * 1024 }: ListWriterOptions = {},
+    { firstRow = 0, windowBytes = 32 * 1024 * 1024 }: ListWriterOptions = {},
   ) {
     const { dims, rows, nlist, sizes } = layout;
     this.firstRow = firstRow;

@@ -118,12 +118,14 @@ function runtimeEngine(runtime: Runtime, threads: number): MatrixEngine {
       };
       for (const name of Object.keys(feeds)) if (!running.inputNames.includes(name)) delete feeds[name];
       const count = rows.length / dims;
-      const step = Math.max(16, Math.floor(SCORES / Math.max(nlist, dims)));
+      const step = Math.min(count, Math.max(16, Math.floor(SCORES / Math.max(nlist, dims))));
+      // Copied, since the runtime takes no shared memory.
+      const piece = coded ? new Uint8Array(step * dims) : new Float32Array(step * dims);
       for (let from = 0; from < count; from += step) {
         const to = Math.min(count, from + step);
-        // Copied, since the runtime takes no shared memory.
-        const piece = rows.slice(from * dims, to * dims);
-        const input = new Tensor(coded ? 'uint8' : 'float32', piece, [to - from, dims]);
+        piece.set(rows.subarray(from * dims, to * dims));
+        const part = piece.subarray(0, (to - from) * dims);
+        const input = new Tensor(coded ? 'uint8' : 'float32', part, [to - from, dims]);
         const found = await running.run({ ...feeds, rows: input });
         scores.set(found.scores.data as Float32Array, from * each);
         const ids = found.lists.data as BigInt64Array;

@@ -93,6 +93,7 @@ export class NearestRows {
   private readonly best: Best[];
   private readonly norms: Float64Array;
   private scores = new Float32Array(0);
+  private piece = new Float32Array(0);
 
   /** @param queries n * dims values @param accept asked only about rows that would otherwise be an answer */
   constructor(
@@ -143,11 +144,14 @@ export class NearestRows {
 
   private async addByProduct(rows: Rows, asked: Int32Array): Promise<void> {
     const { dims } = this;
+    if (this.piece.length === 0) this.piece = new Float32Array(ROWS_AT_ONCE * dims);
     for (let from = 0; from < rows.count; from += ROWS_AT_ONCE) {
       const to = Math.min(rows.count, from + ROWS_AT_ONCE);
+      // Copied, since the runtime takes no shared memory.
+      const data = this.piece.subarray(0, (to - from) * dims);
+      data.set(rows.data.subarray(from * dims, to * dims));
       const piece: Rows = {
-        // Copied, since the runtime takes no shared memory.
-        data: rows.data.slice(from * dims, to * dims),
+        data,
         count: to - from,
         id: (row) => rows.id(from + row),
       };

@@ -34,21 +34,23 @@ function elsewhere(workers: Workers): StreamHash {
   const stream = streams++;
   // All blocks of a stream go to one thread, chosen when the first one comes.
   let thread: Thread | undefined;
+  const chosen = (): Thread => {
+    if (thread === undefined) {
+      thread = workers.idlest();
+      thread.held += 1;
+    }
+    return thread;
+  };
   return {
     update(bytes) {
-      thread ??= workers.idlest();
       // A view of memory that is not shared would be sent with all the memory around it.
       const sent = bytes.buffer instanceof SharedArrayBuffer ? bytes : bytes.slice();
-      return thread.call(JOBS, 'update', { stream, bytes: sent });
+      return chosen().call(JOBS, 'update', { stream, bytes: sent });
     },
     digest() {
-      thread ??= workers.idlest();
-      return thread.call(JOBS, 'finish', { stream });
+      const own = chosen();
+      own.held -= 1;
+      return own.call(JOBS, 'finish', { stream });
     },
   };
-}
-
-/** Memory for bytes on their way to a hash: shared with the threads where that saves a copy. */
-export function sharedBlock(bytes: number): Uint8Array {
-  return new Uint8Array(bytes < ELSEWHERE_FROM ? new ArrayBuffer(bytes) : new SharedArrayBuffer(bytes));
 }

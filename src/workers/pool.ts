@@ -40,9 +40,12 @@ export class Thread {
     this.worker.on('exit', () => this.fail(new Error('a worker thread ended early')));
   }
 
-  /** Calls that are not done. */
+  /** Streams of calls that are still to come: who starts something long counts himself in, and out again. */
+  held = 0;
+
+  /** Calls that are not done, and streams of them. */
   get load(): number {
-    return this.pending.size;
+    return this.pending.size + this.held;
   }
 
   /** Calls the exported function `name` of a module there. Its result comes back as a copy. */
