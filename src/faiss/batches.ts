@@ -98,19 +98,17 @@ export async function eachBatch(
   if (failed !== undefined) throw failed.error;
 }
 
+/** Bits of the exponent of a float32; all of them are set in infinities and NaNs only. */
+const EXPONENT = 0x7f800000;
+const LOWEST_OF_EXPONENT = 0x00800000;
+
 /** The first value that is not finite; -1 when all are. */
 export function firstNotFinite(values: Float32Array): number {
-  // Zero times anything finite is zero; sums tell for them all, four of them since one would wait for each addition.
-  let [a, b, c, d] = [0, 0, 0, 0];
-  let i = 0;
-  for (; i + 3 < values.length; i += 4) {
-    a += values[i] * 0;
-    b += values[i + 1] * 0;
-    c += values[i + 2] * 0;
-    d += values[i + 3] * 0;
-  }
-  for (; i < values.length; i++) a += values[i] * 0;
-  return a + b + c + d === 0 ? -1 : values.findIndex((value) => !Number.isFinite(value));
+  const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
+  // Where all bits of an exponent are set, adding its lowest one carries into the sign.
+  let carried = 0;
+  for (let i = 0; i < bits.length; i++) carried |= (bits[i] & EXPONENT) + LOWEST_OF_EXPONENT;
+  return carried >= 0 ? -1 : values.findIndex((value) => !Number.isFinite(value));
 }
 
 /** For values that no distance can be computed from: not finite, or too large for float32. */

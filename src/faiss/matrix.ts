@@ -4,6 +4,7 @@
  */
 import { availableParallelism } from 'node:os';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
+import type { Metric } from './format.js';
 import { type Model, productModel, scoreModel } from './onnx-model.js';
 import {
   type CodedCentroids,
@@ -18,20 +19,27 @@ import { dot } from './vector-math.js';
 /** Who multiplies. Arrays are row-major. */
 export interface MatrixEngine {
   readonly name: string;
-  /** Float32: `into[i * m + j] = a_i . b_j + bias_j` for a (n x d), b (m x d); `into` has n * m places. */
-  products(
-    a: Float32Array,
-    b: Float32Array,
-    bias: Float32Array,
-    d: number,
-    into: Float32Array,
-  ): Promise<void>;
+  /**
+   * Scores of rows b (m x d) for queries a (n x d): `a_i . b_j - |b_j|^2 / 2`, or `a_i . b_j` for the inner product, in
+   * float32. Neither may be shared memory.
+   */
+  products(a: Float32Array, b: Float32Array, d: number, metric: Metric, into: Products): Promise<void>;
   /**
    * The centroids of the largest scores of every row (float32, or coded on the grid), largest first, the smaller number
    * first of equal ones. By codes every engine gives the same; by floats, up to rounding.
    */
   candidates(rows: Float32Array | Uint8Array, grid: Grid, scorer: Scorer, into: Candidates): Promise<void>;
   close(): Promise<void>;
+}
+
+/** What `products` fills; there may be more places than scores. */
+export interface Products {
+  /** n * m */
+  scores: Float32Array;
+  /** n: the largest score of each query. */
+  most: Float32Array;
+  /** m: `|b_j|^2 / 2`, whatever the metric. */
+  halves: Float32Array;
 }
 
 /** For every row `each` centroids and their scores; both arrays have rows * each places. */
@@ -94,16 +102,19 @@ function runtimeEngine(runtime: Runtime, threads: number): MatrixEngine {
   };
   return {
     name: 'onnxruntime',
-    async products(a, b, bias, d, into) {
+    async products(a, b, d, metric, into) {
       const [n, m] = [a.length / d, b.length / d];
       if (n === 0 || m === 0) return;
       const feeds = {
         a: new Tensor('float32', a, [n, d]),
         b: new Tensor('float32', b, [m, d]),
-        bias: new Tensor('float32', bias, [m]),
+        half: scalar(0.5),
       };
-      const out = new Tensor('float32', into.subarray(0, n * m), [n, m]);
-      await (await session(productModel)).run(feeds, { out });
+      await (await session(productModel(metric))).run(feeds, {
+        scores: new Tensor('float32', into.scores.subarray(0, n * m), [n, m]),
+        most: new Tensor('float32', into.most.subarray(0, n), [n]),
+        halves: new Tensor('float32', into.halves.subarray(0, m), [m]),
+      });
     },
     async candidates(rows, grid, scorer, { each, lists, scores }) {
       const { dims, nlist, kind } = scorer;
@@ -142,10 +153,16 @@ function runtimeEngine(runtime: Runtime, threads: number): MatrixEngine {
 /** The engine that needs no package, one product after the other; those of floats in double precision. */
 export const plainEngine: MatrixEngine = {
   name: 'javascript',
-  async products(a, b, bias, d, into) {
+  async products(a, b, d, metric, { scores, most, halves }) {
     const [n, m] = [a.length / d, b.length / d];
+    for (let j = 0; j < m; j++) halves[j] = dot(b, j * d, b, j * d, d) / 2;
     for (let i = 0; i < n; i++) {
-      for (let j = 0; j < m; j++) into[i * m + j] = dot(a, i * d, b, j * d, d) + bias[j];
+      most[i] = -Infinity;
+      for (let j = 0; j < m; j++) {
+        const score = dot(a, i * d, b, j * d, d) - (metric === 'l2' ? halves[j] : 0);
+        scores[i * m + j] = score;
+        if (score > most[i]) most[i] = score;
+      }
     }
   },
   async candidates(rows, grid, scorer, { each, lists, scores }) {

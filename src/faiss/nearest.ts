@@ -4,8 +4,8 @@
  * that. So the answer does not depend on who multiplies. Knows no file and no index.
  */
 import type { Metric } from './format.js';
-import { type MatrixEngine, plainEngine } from './matrix.js';
-import { dot, halfNorms, squaredL2 } from './vector-math.js';
+import { type MatrixEngine, type Products, plainEngine } from './matrix.js';
+import { dot, squaredL2 } from './vector-math.js';
 
 export interface Neighbour {
   id: number;
@@ -92,8 +92,9 @@ const LARGE = 1e18;
 export class NearestRows {
   private readonly best: Best[];
   private readonly norms: Float64Array;
-  private scores = new Float32Array(0);
+  /** Memory of products, made for the first. */
   private piece = new Float32Array(0);
+  private found: Products | undefined;
 
   /** @param queries n * dims values @param accept asked only about rows that would otherwise be an answer */
   constructor(
@@ -160,18 +161,19 @@ export class NearestRows {
   }
 
   private async addPiece(rows: Rows, asked: Int32Array): Promise<void> {
-    const { dims } = this;
-    const halves = halfNorms(rows.data, dims);
-    const length = Math.sqrt(halves.reduce((most, half) => Math.max(most, -2 * half), 0));
-    const bias = this.metric === 'l2' ? halves : new Float32Array(rows.count);
+    this.found ??= {
+      scores: new Float32Array(Math.min(this.best.length, QUERIES_AT_ONCE) * ROWS_AT_ONCE),
+      most: new Float32Array(QUERIES_AT_ONCE),
+      halves: new Float32Array(ROWS_AT_ONCE),
+    };
+    const { found, dims, metric } = this;
     for (let from = 0; from < asked.length; from += QUERIES_AT_ONCE) {
       const part = asked.subarray(from, from + QUERIES_AT_ONCE);
-      if (this.scores.length < part.length * rows.count) {
-        this.scores = new Float32Array(part.length * rows.count);
-      }
-      await this.engine.products(this.gather(part), rows.data, bias, dims, this.scores);
-      for (const [i, query] of part.entries()) {
-        this.offerPromising(query, rows, this.scores.subarray(i * rows.count, (i + 1) * rows.count), length);
+      await this.engine.products(this.gather(part), rows.data, dims, metric, found);
+      const length = Math.sqrt(2 * largest(found.halves.subarray(0, rows.count)));
+      for (let i = 0; i < part.length; i++) {
+        const scores = found.scores.subarray(i * rows.count, (i + 1) * rows.count);
+        this.offerPromising(part[i], rows, scores, found.most[i], length);
       }
     }
   }
@@ -190,13 +192,19 @@ export class NearestRows {
   }
 
   /** Offers every row whose score, given its rounding error, allows a key that enters. */
-  private offerPromising(query: number, rows: Rows, scores: Float32Array, length: number): void {
+  private offerPromising(
+    query: number,
+    rows: Rows,
+    scores: Float32Array,
+    most: number,
+    length: number,
+  ): void {
     const norm = Math.sqrt(this.norms[query]);
     if (!(length < LARGE && norm < LARGE)) {
       for (let row = 0; row < rows.count; row++) this.offer(query, rows, row);
       return;
     }
-    // A sum of d products is off by at most d roundings of |q||x|, the bias by one of |x|^2 / 2; twice that is safe.
+    // Sums of d products are off by at most d roundings of |q||x| and of |x|^2 / 2; twice that is safe.
     const slack = 2 * (this.dims + 4) * ROUNDING * (norm * length + (length * length) / 2);
     const best = this.best[query];
     const lowest = (): number => {
@@ -205,6 +213,8 @@ export class NearestRows {
       return (this.metric === 'l2' ? (this.norms[query] - limit) / 2 : -limit) - slack;
     };
     let threshold = lowest();
+    // Mostly none comes near.
+    if (most < threshold) return;
     for (let row = 0; row < rows.count; row++) {
       if (scores[row] >= threshold) {
         this.offer(query, rows, row);
@@ -212,4 +222,10 @@ export class NearestRows {
       }
     }
   }
+}
+
+function largest(values: Float32Array): number {
+  let most = 0;
+  for (const value of values) if (value > most) most = value;
+  return most;
 }

@@ -10,6 +10,7 @@ const UINT8 = 2;
 const INT8 = 3;
 const INT64 = 7;
 const ATTRIBUTE_INT = 2;
+const ATTRIBUTE_INTS = 7;
 const IR_VERSION = 8;
 const OPSET = 13;
 /** Where onnxruntime keeps operators of its own. */
@@ -38,18 +39,28 @@ function attribute(name: string, value: number): number[] {
   return nested(5, [...nested(1, name), ...integer(3, value), ...integer(20, ATTRIBUTE_INT)]);
 }
 
+function axesAttribute(axes: number[]): number[] {
+  return nested(5, [
+    ...nested(1, 'axes'),
+    ...axes.flatMap((axis) => integer(8, axis)),
+    ...integer(20, ATTRIBUTE_INTS),
+  ]);
+}
+
 function node(
   op: string,
   inputs: string[],
   output: string,
   attributes: Record<string, number> = {},
   domain = '',
+  axes: number[] = [],
 ): number[] {
   return nested(1, [
     ...inputs.flatMap((name) => nested(1, name)),
     ...nested(2, output),
     ...nested(4, op),
     ...Object.entries(attributes).flatMap(([name, value]) => attribute(name, value)),
+    ...(axes.length === 0 ? [] : axesAttribute(axes)),
     ...(domain === '' ? [] : nested(7, domain)),
   ]);
 }
@@ -77,19 +88,35 @@ export interface Model {
   bytes: () => Uint8Array;
 }
 
-/** `out[i, j] = a_i . b_j + bias_j` for a (n x d), b (m x d), bias (m); all float32. */
-export const productModel: Model = {
-  name: 'product',
-  bytes: () => {
-    const inputs = [
-      value(11, 'a', FLOAT, ['n', 'd']),
-      value(11, 'b', FLOAT, ['m', 'd']),
-      value(11, 'bias', FLOAT, ['m']),
-    ];
-    const product = node('Gemm', ['a', 'b', 'bias'], 'out', { transB: 1 });
-    return model(product, inputs, [value(12, 'out', FLOAT, ['n', 'm'])]);
-  },
-};
+/**
+ * For a (n x d) and b (m x d), float32: `scores[i, j] = a_i . b_j - halves_j`, the largest of every row, and `halves_j`,
+ * which is `|b_j|^2 / 2` for L2 and nothing for the inner product.
+ */
+export function productModel(metric: 'l2' | 'ip'): Model {
+  return { name: `product ${metric}`, bytes: () => productBytes(metric) };
+}
+
+function productBytes(metric: 'l2' | 'ip'): Uint8Array {
+  const inputs = [value(11, 'a', FLOAT, ['n', 'd']), value(11, 'b', FLOAT, ['m', 'd'])];
+  const outputs = [value(12, 'scores', FLOAT, ['n', 'm']), value(12, 'most', FLOAT, ['n'])];
+  const most = node('ReduceMax', ['scores'], 'most', { keepdims: 0 }, '', [1]);
+  const halves = [
+    ...node('ReduceSumSquare', ['b'], 'squares', { keepdims: 0 }, '', [1]),
+    ...node('Mul', ['squares', 'half'], 'halves'),
+  ];
+  if (metric === 'ip') {
+    const product = node('Gemm', ['a', 'b'], 'scores', { transB: 1 });
+    return model([...product, ...halves, ...most], [...inputs, HALF], [...outputs, HALVES]);
+  }
+  const product = [
+    ...node('Neg', ['halves'], 'bias'),
+    ...node('Gemm', ['a', 'b', 'bias'], 'scores', { transB: 1 }),
+  ];
+  return model([...halves, ...product, ...most], [...inputs, HALF], [...outputs, HALVES]);
+}
+
+const HALF = value(11, 'half', FLOAT, []);
+const HALVES = value(12, 'halves', FLOAT, ['m']);
 
 /** What is scored, and by what. */
 type Scored = 'codes' | 'rows';
