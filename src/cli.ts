@@ -2,19 +2,32 @@
 /** The program `firn`: names its commands and loads the one that is asked for. No logic. */
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
-import { defineAdopt } from './cli/adopt.js';
-import { defineBuild } from './cli/build.js';
-import { defineClean } from './cli/clean.js';
-import { defineCompress } from './cli/compress.js';
-import { defineGraph } from './cli/graph.js';
-import { defineInit } from './cli/init.js';
 import { EXIT, report } from './cli/main.js';
-import { defineSearch } from './cli/search.js';
-import { defineStatus } from './cli/status.js';
 import { safe } from './cli/text.js';
-import { defineUnlock } from './cli/unlock.js';
-import { defineVersions } from './cli/versions.js';
-import { defineWhy } from './cli/why.js';
+
+/** In the order of the help. */
+const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = {
+  init: async () => (await import('./cli/init.js')).defineInit,
+  build: async () => (await import('./cli/build.js')).defineBuild,
+  status: async () => (await import('./cli/status.js')).defineStatus,
+  why: async () => (await import('./cli/why.js')).defineWhy,
+  graph: async () => (await import('./cli/graph.js')).defineGraph,
+  search: async () => (await import('./cli/search.js')).defineSearch,
+  compress: async () => (await import('./cli/compress.js')).defineCompress,
+  versions: async () => (await import('./cli/versions.js')).defineVersions,
+  clean: async () => (await import('./cli/clean.js')).defineClean,
+  adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
+  unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
+};
+
+/** The command that is typed; undefined when the first word behind the program's options is none. */
+function typedCommand(words: readonly string[]): string | undefined {
+  for (let i = 0; i < words.length; i++) {
+    if (words[i] === '-C' || words[i] === '--directory') i += 1;
+    else if (!words[i].startsWith('-')) return Object.hasOwn(COMMANDS, words[i]) ? words[i] : undefined;
+  }
+  return undefined;
+}
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -42,21 +55,9 @@ Examples:
   firn search --run My_Dataset/2024-11-22 --seq-idx 42 --top-k 10`,
   );
 
-for (const define of [
-  defineInit,
-  defineBuild,
-  defineStatus,
-  defineWhy,
-  defineGraph,
-  defineSearch,
-  defineCompress,
-  defineVersions,
-  defineClean,
-  defineAdopt,
-  defineUnlock,
-]) {
-  define(program);
-}
+// All of them are needed only for help, and to say what a misspelt one may have meant.
+const typed = typedCommand(process.argv.slice(2));
+for (const name of typed === undefined ? Object.keys(COMMANDS) : [typed]) (await COMMANDS[name]())(program);
 
 /** Before the command or behind it, whichever comes to mind. */
 function takeDirectory(command: Command): void {

@@ -9,7 +9,6 @@ import { fileDigest } from '../engine/store.js';
 import type { Rule } from '../engine/types.js';
 import { FirnError, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
-import { schemaProblem } from './validate.js';
 
 /** A rule of a user is read by its file; its name is the file's. */
 const EXTENSION = '.mjs';
@@ -65,7 +64,7 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
     throw ownError('usage', 'cannot be loaded: ', error, path, url);
   }
   const rule = loaded.default;
-  const problem = problemOf(rule, name);
+  const problem = problemOf(rule, name) ?? (await parametersProblem(rule as Rule));
   if (problem !== undefined) {
     throw new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
   }
@@ -130,7 +129,11 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
       return `\`fields\` says ${field}: ${String(use)}, expected one of ${FIELDS.join(', ')}, required or optional`;
     }
   }
-  const problem =
-    rule.parameters.type === 'object' ? schemaProblem(rule.parameters) : 'its type is not "object"';
+  return undefined;
+}
+
+async function parametersProblem({ parameters }: Rule): Promise<string | undefined> {
+  const { schemaProblem } = await import('./validate.js');
+  const problem = parameters.type === 'object' ? schemaProblem(parameters) : 'its type is not "object"';
   return problem === undefined ? undefined : `\`parameters\` is no usable JSON Schema: ${problem}`;
 }
