@@ -1,9 +1,9 @@
 #!/usr/bin/env node
 /** The program `firn`: names its commands and loads the one that is asked for. No logic. */
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { EXIT, report } from './cli/main.js';
 import { safe } from './cli/text.js';
+import { FIRN_VERSION } from './firn-version.js';
 
 /** In the order of the help. */
 const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = {
@@ -29,15 +29,11 @@ function typedCommand(words: readonly string[]): string | undefined {
   return undefined;
 }
 
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
-
 const program = new Command('firn')
   .description(
     'make for embedding collections: builds what follows from runs of embeddings, and only what is stale',
   )
-  .version(version)
+  .version(FIRN_VERSION)
   // `firn versions register --version v1.0` means another version than this program's.
   .enablePositionalOptions()
   .showSuggestionAfterError()

@@ -23,6 +23,8 @@ export interface OpenOptions {
 }
 
 export interface BuildOptions extends OpenOptions {
+  /** The disk as the steps were found on it, for a first look that asks nothing twice. */
+  glance: Port;
   graph: StepGraph;
   /** The steps to look at, in graph order. */
   steps: readonly Step[];
@@ -34,6 +36,10 @@ export interface BuildOptions extends OpenOptions {
 
 export function recordsIn(cacheDirectory: string): string {
   return join(cacheDirectory, 'records.jsonl');
+}
+
+export function lockIn(cacheDirectory: string): string {
+  return join(cacheDirectory, 'lock');
 }
 
 /** Where commits are written down before they happen. */
@@ -50,8 +56,8 @@ export interface OpenContext {
   force: boolean;
 }
 
-/** `save`: digests are remembered beyond this program. */
-export function openContext(options: OpenOptions, save: boolean): OpenContext {
+/** `save`: digests are remembered beyond this program. `recallOnly`: nothing is hashed, see Digests. */
+export function openContext(options: OpenOptions, save: boolean, recallOnly = false): OpenContext {
   const { port, root, cacheDirectory, now } = options;
   const records = new Records(port, recordsIn(cacheDirectory));
   return {
@@ -62,6 +68,7 @@ export function openContext(options: OpenOptions, save: boolean): OpenContext {
     store: new Store(port, join(cacheDirectory, 'objects'), options.cacheLimit, now),
     digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
       save,
+      recallOnly,
       now,
       signal: options.signal,
       onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),

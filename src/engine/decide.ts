@@ -98,7 +98,8 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
 async function digestInputs(step: Step, context: DecideContext): Promise<Map<string, Digest>> {
   const digests = new Map<string, Digest>();
   for (const input of step.inputs) {
-    const digest = await context.digests.get(input);
+    // Thousands of inputs are remembered as a rule, and each `await` costs.
+    const digest = context.digests.recall(input) ?? (await context.digests.get(input));
     if (digest === undefined) {
       throw new FirnError('missing', `${nameOf(input)} is not there; ${step.id} reads it`, {
         path: input.path,

@@ -22,7 +22,7 @@ export interface PlannedStep {
 
 /** What a build would do, without doing or remembering anything. */
 export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
-  const context = openRecovered(options);
+  const context = openRecovered({ ...options, port: options.glance });
   const planned = new Map<string, PlannedStep>();
   for (const step of options.steps) {
     options.signal.throwIfAborted();

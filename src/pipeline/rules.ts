@@ -38,8 +38,16 @@ export function ruleNames(port: ReadPort, root: string): string[] {
   return [...new Set([...builtInRuleNames(), ...own])].sort();
 }
 
-/** A rule by name; undefined when there is none. FirnError when a user's rule is not one, or takes a built-in's name. */
-export async function findRule(port: ReadPort, root: string, name: string): Promise<Rule | undefined> {
+/**
+ * A rule by name; undefined when there is none. FirnError when a user's rule is not one, or takes a built-in's name.
+ * `checked`: its parameters are known to be a schema.
+ */
+export async function findRule(
+  port: ReadPort,
+  root: string,
+  name: string,
+  checked = false,
+): Promise<Rule | undefined> {
   const path = join(root, 'rules', `${name}${EXTENSION}`);
   const isOwn = /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && port.stat(path)?.kind === 'file';
   const known = await builtInRule(name);
@@ -50,7 +58,10 @@ export async function findRule(port: ReadPort, root: string, name: string): Prom
       advice: 'Rename the file.',
     });
   }
-  return loadOwnRule(port, path, name);
+  const rule = await loadOwnRule(port, path, name);
+  const problem = checked ? undefined : await parametersProblem(rule);
+  if (problem !== undefined) throw noRule(problem, path);
+  return rule;
 }
 
 async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<Rule> {
@@ -64,10 +75,8 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
     throw ownError('usage', 'cannot be loaded: ', error, path, url);
   }
   const rule = loaded.default;
-  const problem = problemOf(rule, name) ?? (await parametersProblem(rule as Rule));
-  if (problem !== undefined) {
-    throw new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
-  }
+  const problem = problemOf(rule, name);
+  if (problem !== undefined) throw noRule(problem, path);
   const { version, run } = rule as Rule;
   return {
     ...(rule as Rule),
@@ -82,6 +91,10 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
       }
     },
   };
+}
+
+function noRule(problem: string, path: string): FirnError {
+  return new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
 }
 
 /** What a user's file threw, with the line in it. */

@@ -223,7 +223,7 @@ async function readHeadText(port: ReadPort, path: string): Promise<string | unde
       const found = Buffer.concat([before, bytes]).indexOf(SEQUENCES_KEY);
       if (found !== -1) {
         const text = Buffer.concat(blocks).toString('utf8', 0, position - before.length + found);
-        return `${text.replace(/,\s*$/, '')}\n}`;
+        return `${text.trimEnd().replace(/,$/, '')}\n}`;
       }
       before = bytes.subarray(Math.max(0, read - SEQUENCES_KEY.length + 1));
       position += read;
