@@ -2,7 +2,6 @@
  * Finding rules by name: firn's own, and those in the `rules/` folder beside pipeline.yaml, one file each. Loaded when a
  * target uses them. Knows no target.
  */
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fileDigest } from '../engine/store.js';
@@ -72,7 +71,7 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
   try {
     loaded = await import(url);
   } catch (error) {
-    throw ownError('usage', 'cannot be loaded: ', error, path, url);
+    throw await ownError('usage', 'cannot be loaded: ', error, path, url);
   }
   const rule = loaded.default;
   const problem = problemOf(rule, name);
@@ -87,7 +86,7 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
         return (await run.call(rule, step, context)) ?? {};
       } catch (error) {
         if (error instanceof FirnError || context.signal.aborted) throw error;
-        throw ownError('failed', '', error, path, url);
+        throw await ownError('failed', '', error, path, url);
       }
     },
   };
@@ -98,18 +97,18 @@ function noRule(problem: string, path: string): FirnError {
 }
 
 /** What a user's file threw, with the line in it. */
-function ownError(
+async function ownError(
   kind: 'usage' | 'failed',
   what: string,
   error: unknown,
   path: string,
   url: string,
-): FirnError {
+): Promise<FirnError> {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   const at = stack.indexOf(`${url}:`);
   const [, line, column] =
     error instanceof SyntaxError
-      ? placeOfSyntaxError(path)
+      ? await placeOfSyntaxError(path)
       : at === -1
         ? []
         : (/^:(\d+):(\d+)/.exec(stack.slice(at + url.length)) ?? []);
@@ -122,7 +121,8 @@ function ownError(
 }
 
 /** Node tells it only when it prints the error itself. */
-function placeOfSyntaxError(path: string): string[] {
+async function placeOfSyntaxError(path: string): Promise<string[]> {
+  const { spawnSync } = await import('node:child_process');
   const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
   return stderr.startsWith(`${path}:`) ? (/^:(\d+)/.exec(stderr.slice(path.length)) ?? []) : [];
 }

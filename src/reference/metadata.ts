@@ -3,7 +3,6 @@
  * ranges, which is all that firn itself reads of the file. The list of sequences stands last and is never parsed here.
  */
 import { createHash } from 'node:crypto';
-import { JSONParser } from '@streamparser/json';
 import type { Dtype } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import { LineWriter } from '../files/line-writer.js';
@@ -161,6 +160,8 @@ async function readHead(port: ReadPort, path: string): Promise<Partial<Head> | u
 /** firn's metadata as another program wrote it anew, in whatever layout; undefined when it is not firn's. */
 async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
   if (!(await holdsText(port, path, REWRITTEN_KEY))) return undefined;
+  // Loaded here: hardly any reference needs it.
+  const { JSONParser } = await import('@streamparser/json');
   const head: { [name: string]: unknown } = {};
   const parser = new JSONParser({ paths: ['$.embedding_dim', '$.firn', '$.runs'], keepStack: false });
   let failed = false;

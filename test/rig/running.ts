@@ -3,7 +3,7 @@ import { type ChildProcess, spawnSync } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Finished, TestProject } from './project.js';
 
-export const PROGRAM = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('../../src/start.cjs', import.meta.url));
 
 export interface Running {
   child: ChildProcess;
