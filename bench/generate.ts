@@ -39,22 +39,30 @@ function normal(next: () => number): number {
 }
 
 export interface Shape {
+  /** Number of the first run (0). Each run depends on the seed and its number alone; all share the clusters. */
+  first?: number;
   runs: number;
   rows: number;
   dims: number;
   seed: number;
 }
 
+/** `dataset/run` of the run with this number. */
+export function runName(run: number): string {
+  return `bench/run-${String(run).padStart(5, '0')}`;
+}
+
 /** Writes `directory/bench/run-NNNNN/embeddings.npy` for each run. */
-export async function generateRuns(directory: string, { runs, rows, dims, seed }: Shape): Promise<void> {
+export async function generateRuns(directory: string, shaped: Shape): Promise<void> {
+  const { first = 0, runs, rows, dims, seed } = shaped;
   const shape = uniform(seed);
   const centres = Float32Array.from({ length: CLUSTERS * dims }, () => normal(shape));
   const basis = Float32Array.from(
     { length: INTRINSIC * dims },
     () => (normal(shape) * SPREAD) / Math.sqrt(INTRINSIC),
   );
-  for (let run = 0; run < runs; run++) {
-    const folder = join(directory, 'bench', `run-${String(run).padStart(5, '0')}`);
+  for (let run = first; run < first + runs; run++) {
+    const folder = join(directory, runName(run));
     mkdirSync(folder, { recursive: true });
     const next = uniform(seed * 1_000_003 + run + 1);
     const writer = await createNpy(disk, join(folder, 'embeddings.npy'), { dtype: 'f4', dims, rows });

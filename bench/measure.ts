@@ -1,59 +1,111 @@
-/** Running a program and saying what it took: wall-clock seconds and peak resident memory, by GNU time. */
-import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+/**
+ * Running programs and saying what they took: wall-clock seconds, and peak resident memory by GNU time. Knows no
+ * question.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Spread, spreadOf } from './spread.js';
 
-export interface Measured {
-  seconds: number;
-  /** peak resident set, MiB */
-  memory: number;
-  stdout: string;
-}
+export const GNU_TIME = '/usr/bin/time';
 
 export interface Program {
   argv: string[];
   cwd: string;
   /** Puts things as they were before the next run; not measured. */
   prepare?: () => void | Promise<void>;
+  /** Rounds it takes part in (all): for programs that are slow beside the others. */
+  rounds?: number;
+}
+
+interface Sample {
+  seconds: number;
+  /** Peak resident set of the largest single process, MiB; null without GNU time. */
+  memory: number | null;
+  stdout: string;
+}
+
+export interface Measured {
+  runs: number;
+  seconds: Spread;
+  memory: Spread | null;
+  /** What each run printed. */
+  outputs: string[];
 }
 
 /** Once. Throws with the program's output when it fails. */
-export async function measureOnce(program: Program): Promise<Measured> {
+export async function measureOnce(program: Program): Promise<Sample> {
   await program.prepare?.();
+  if (!existsSync(GNU_TIME)) return { ...(await timed(program.argv, program.cwd)), memory: null };
   const folder = mkdtempSync(join(tmpdir(), 'firn-bench-time-'));
   const report = join(folder, 'report');
   try {
-    const began = process.hrtime.bigint();
-    const stdout = await run(['/usr/bin/time', '-f', '%M', '-o', report, ...program.argv], program.cwd);
-    const seconds = Number(process.hrtime.bigint() - began) / 1e9;
-    return { seconds, memory: Number(readFileSync(report, 'utf8').trim()) / 1024, stdout };
+    const measured = await timed([GNU_TIME, '-f', '%M', '-o', report, ...program.argv], program.cwd);
+    return { ...measured, memory: Number(readFileSync(report, 'utf8').trim()) / 1024 };
   } finally {
     rmSync(folder, { recursive: true });
   }
 }
 
-/** Firn and its peer in turn, so that both meet the same machine. Medians. */
-export async function sideBySide(programs: Program[], repeats: number): Promise<Measured[]> {
-  const all: Measured[][] = programs.map(() => []);
-  for (let i = 0; i < repeats; i++) {
-    for (const [p, program] of programs.entries()) all[p].push(await measureOnce(program));
+/** All programs in turn, round by round, so that they meet the same machine. */
+export async function inTurn(programs: Program[], rounds: number): Promise<Measured[]> {
+  const all: Sample[][] = programs.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [p, program] of programs.entries()) {
+      if (round < (program.rounds ?? rounds)) all[p].push(await measureOnce(program));
+    }
   }
-  return all.map((runs) => ({
-    seconds: median(runs.map((one) => one.seconds)),
-    memory: median(runs.map((one) => one.memory)),
-    stdout: runs[runs.length - 1].stdout,
-  }));
+  return all.map(summary);
 }
 
-export function median(values: number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+/**
+ * For programs of milliseconds: one round to warm up, which also measures memory, then rounds without GNU time, since
+ * starting that would count as well.
+ */
+export async function shortInTurn(programs: Program[], rounds: number): Promise<Measured[]> {
+  const warm: Sample[] = [];
+  for (const program of programs) warm.push(await measureOnce(program));
+  const all: Sample[][] = programs.map(() => []);
+  for (let round = 0; round < rounds; round++) {
+    for (const [p, program] of programs.entries()) {
+      if (round >= (program.rounds ?? rounds)) continue;
+      await program.prepare?.();
+      all[p].push({ ...(await timed(program.argv, program.cwd)), memory: warm[p].memory });
+    }
+  }
+  return all.map(summary);
 }
 
-function run(argv: string[], cwd: string): Promise<string> {
+/** What was measured has to be what was meant: throws unless every run printed this. */
+export function expectPrinted({ outputs }: Measured, expected: string): void {
+  const other = outputs.find((text) => !text.includes(expected));
+  if (other !== undefined) throw new Error(`expected "${expected}", but a run printed:\n${other}`);
+}
+
+function summary(samples: Sample[]): Measured {
+  const memory = samples.map((sample) => sample.memory);
+  return {
+    runs: samples.length,
+    seconds: spreadOf(samples.map(({ seconds }) => seconds)),
+    memory: memory.some((value) => value === null) ? null : spreadOf(memory as number[]),
+    outputs: samples.map(({ stdout }) => stdout),
+  };
+}
+
+/** Writes what the page cache still holds to disk, so that nobody pays for what another wrote. */
+export function syncDisk(): void {
+  spawnSync('sync');
+}
+
+/** Not measured. Throws with the program's output when it fails; what it printed. */
+export async function runQuietly(argv: string[], cwd: string): Promise<string> {
+  return (await timed(argv, cwd)).stdout;
+}
+
+function timed(argv: string[], cwd: string): Promise<{ seconds: number; stdout: string }> {
   return new Promise((resolve, reject) => {
+    const began = process.hrtime.bigint();
     const child = spawn(argv[0], argv.slice(1), { cwd, stdio: ['ignore', 'pipe', 'pipe'] });
     let stdout = '';
     let stderr = '';
@@ -65,7 +117,8 @@ function run(argv: string[], cwd: string): Promise<string> {
     });
     child.on('error', reject);
     child.on('close', (code) => {
-      if (code === 0) resolve(stdout);
+      const seconds = Number(process.hrtime.bigint() - began) / 1e9;
+      if (code === 0) resolve({ seconds, stdout });
       else reject(new Error(`${argv.join(' ')} ended with ${code}:\n${stdout}\n${stderr}`));
     });
   });

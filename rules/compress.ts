@@ -64,8 +64,9 @@ const rule: Rule = {
     const directory = context.resolve(input.path);
     const npy = join(directory, NPY_FILE);
     const npz = join(directory, NPZ_FILE);
+    const original = context.port.stat(npy);
     // Only the copy is left: it is the run.
-    if (context.port.stat(npy) === undefined) return { keep: true };
+    if (original === undefined) return { keep: true };
     expectFile(npz, context);
     const isThere = context.port.stat(npz) !== undefined;
     if (isThere && precisionName(step) === 'lossless' && (await isForeignCopy(npz, step, context))) {
@@ -74,8 +75,11 @@ const rule: Rule = {
     const source = await openArray(context.port, npy);
     try {
       const error = await writeCopy(step, source, context);
-      const originalBytes = context.port.stat(npy)?.size ?? 0;
-      const bytes = context.port.stat(context.stage(step.outputs[0]))?.size ?? 0;
+      const staged = context.stage(step.outputs[0]);
+      // Filters go by the age of the run, and the copy may be all that is left of it.
+      await context.port.setTimes(staged, Number(original.mtimeNs) / 1e6);
+      const originalBytes = original.size;
+      const bytes = context.port.stat(staged)?.size ?? 0;
       const ratio = originalBytes === 0 ? 1 : Math.round((bytes / originalBytes) * 1000) / 1000;
       return { stats: { bytes, originalBytes, ratio, largestError: error } };
     } finally {
@@ -90,11 +94,11 @@ const rule: Rule = {
     const source = await openArray(context.port, context.resolve(path));
     try {
       const dtype = precision.dtype(source.dtype);
-      const expected = new ArrayHasher({ dtype, rows: source.rows, dims: source.dims });
+      const expected = new ArrayHasher({ dtype, rows: source.rows, dims: source.dims }, context.workers);
       for await (const block of source.blocks({ signal: context.signal })) {
-        expected.update(precision.apply(block.bytes, source.dtype));
+        await expected.update(precision.apply(block.bytes, source.dtype));
       }
-      if ((await digestOf(npz, context)) !== expected.digest()) {
+      if ((await digestOf(npz, context)) !== (await expected.digest())) {
         throw new FirnError('failed', `does not hold the values of ${path}, which is therefore kept`, {
           path: step.outputs[0].path,
           advice: 'Delete the copy and build again.',
@@ -130,7 +134,7 @@ async function isForeignCopy(npz: string, step: Step, context: RunContext): Prom
 async function digestOf(path: string, context: RunContext): Promise<string> {
   const reader = await openArray(context.port, path);
   try {
-    return await arrayDigest(reader, context.signal);
+    return await arrayDigest(reader, { signal: context.signal, workers: context.workers });
   } finally {
     await reader.close();
   }

@@ -4,9 +4,7 @@
  * copied from its own array.
  */
 import { join } from 'node:path';
-import { openArray } from '../src/arrays/open.js';
 import type { Dtype } from '../src/arrays/types.js';
-import { fileDigest } from '../src/engine/store.js';
 import {
   inputId,
   type Json,
@@ -14,13 +12,13 @@ import {
   type MemoryContext,
   type Rule,
   type RunContext,
+  type RunFilter,
   type Step,
 } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { trainingOf } from '../src/faiss/build.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { FLAT_ROWS, pickTrainedRows } from '../src/faiss/training.js';
-import type { ReadPort } from '../src/files/port.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import {
   type CurrentRun,
@@ -30,8 +28,10 @@ import {
   runName,
   startsOf,
 } from '../src/reference/layout.js';
-import { type ReferenceFacts, readMetadata, writeMetadata } from '../src/reference/metadata.js';
-import { writeRows } from '../src/reference/write-rows.js';
+import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
+import { type Prior, readPrior } from '../src/reference/prior.js';
+import { someOf, type Told, unselectedRuns, warningsOf } from '../src/reference/warnings.js';
+import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
   sequences: boolean;
@@ -43,6 +43,8 @@ interface Detail {
   versions: { [run: string]: string };
   /** Every run that discovery finds or a step makes; any other that the reference holds is gone. */
   present: string[];
+  /** By which the inputs were selected. */
+  filter: RunFilter;
 }
 
 /** What `memory` found and `run` needs. */
@@ -51,10 +53,11 @@ interface Plan {
   ranges: Range[];
   /** Where retained ones begin in the array as it stands, by run. */
   keptAt: { [run: string]: number };
+  /** `sha256:` of the bytes of that array. */
+  standing?: string;
   trainedRows?: number;
+  told: Told;
 }
-
-type Memory = Pick<ReferenceFacts, 'ranges' | 'trainedRows'>;
 
 const rule: Rule = {
   name: 'consolidate',
@@ -111,32 +114,46 @@ const rule: Rule = {
           { kind: 'file', path: `${out}/${EMBEDDINGS_FILE}` },
           { kind: 'file', path: `${out}/${METADATA_FILE}` },
         ],
-        detail: { runsDir: view.runsDir, versions, present: view.runs('all').map((run) => run.name) },
+        detail: {
+          runsDir: view.runsDir,
+          versions,
+          present: view.runs('all').map((run) => run.name),
+          filter: (target.runs ?? 'all') as Json,
+        },
       },
     ];
   },
 
   async memory(step, context) {
     const detail = step.detail as unknown as Detail;
-    const prior = await priorMemory(step, context);
+    const prior = await readPrior(step, context);
     const present = new Set(detail.present);
-    const ranges = mergeLayout({
-      prior: prior.ranges,
-      current: currentRuns(step, detail, context),
-      isPresent: (name) => present.has(name),
-      pruned: new Set((step.params as unknown as Params).prune),
-    });
+    const isPresent = (name: string) => present.has(name);
+    const { prune } = step.params as unknown as Params;
+    const current = currentRuns(step, detail, context);
+    const ranges = mergeLayout({ prior: prior.ranges, current, isPresent, pruned: new Set(prune) });
     checkDimensions(step, context);
     const entries: ManifestEntry[] = [['order of runs', JSON.stringify(ranges.map(runName))]];
     for (const range of ranges) {
       if (range.retained) entries.push([`retained run ${runName(range)}`, range.digest]);
       if (range.version !== null) entries.push([`version of ${runName(range)}`, range.version]);
     }
+    const told: Told = { unselected: unselectedRuns(ranges, detail.filter), prune };
+    // In the key, so that the build that narrows the filter runs, and says so.
+    for (const name of told.unselected) entries.push([`retained run ${name} beyond \`runs\``, '']);
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);
     if (trainedRows !== undefined) entries.push(['rows an index is trained on', String(trainedRows)]);
     const keptAt = keptAtIn(prior.ranges, ranges);
-    const state: Plan = { ranges, keptAt, ...(trainedRows === undefined ? {} : { trainedRows }) };
-    return { entries, state: state as unknown as Json };
+    const state: Plan = {
+      ranges,
+      keptAt,
+      ...(prior.embeddings === undefined ? {} : { standing: prior.embeddings }),
+      ...(trainedRows === undefined ? {} : { trainedRows }),
+      told,
+    };
+    const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
+    const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
+    return { entries, state: state as unknown as Json, warnings };
   },
 
   async recognises(step, _output, { port, root }) {
@@ -151,26 +168,14 @@ const rule: Rule = {
   },
 
   async run(step, context) {
-    const { ranges, keptAt, trainedRows } = context.state as unknown as Plan;
-    warnOfRenames(ranges, context);
-    const [input] = step.inputs;
-    const written = await writeRows({
-      port: context.port,
-      out: context.stage(step.outputs[0]),
-      ranges,
-      runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
-      standing: context.resolve(step.outputs[0].path),
-      keptAt,
-      dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
-      signal: context.signal,
-      onRows: (done, total) => context.progress(done, total, 'rows'),
-    });
-    const embeddings = await context.stagedDigest(step.outputs[0]);
+    const { ranges, trainedRows } = context.state as unknown as Plan;
+    const written = await writeArray(step, context);
+    const embeddings = await context.stagedDigest(step.outputs[0], written.fileDigest);
     const { sequences } = step.params as unknown as Params;
     await writeMetadata(
       context.port,
       context.stage(step.outputs[1]),
-      { ranges, embeddings, trainedRows, ...written },
+      { ranges, embeddings, trainedRows, dims: written.dims, dtype: written.dtype },
       { sequences, signal: context.signal },
     );
     const retained = ranges.filter((range) => range.retained);
@@ -187,49 +192,28 @@ const rule: Rule = {
 
 export default rule;
 
-/**
- * What the reference holds now. Where its metadata does not tell, the record may, but only of the array it was written
- * with: believing an older state would give up rows of runs that are gone. Metadata of another program is refused later.
- */
-async function priorMemory(step: Step, context: MemoryContext): Promise<Memory> {
-  const { port, root, recorded, force } = context;
-  const [embeddings, metadata] = step.outputs.map((output) => output.path);
-  let altered: unknown;
+/** Retained rows come from the array as it stands or, where that has lost them, from the stored copy of it. */
+async function writeArray(step: Step, context: RunContext): ReturnType<typeof writeRows> {
+  const { ranges, keptAt, standing } = context.state as unknown as Plan;
+  const [input] = step.inputs;
+  const request: RowsRequest = {
+    port: context.port,
+    out: context.stage(step.outputs[0]),
+    ranges,
+    runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
+    standing: context.resolve(step.outputs[0].path),
+    keptAt,
+    dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
+    workers: context.workers,
+    signal: context.signal,
+    onRows: (done, total) => context.progress(done, total, 'rows'),
+  };
   try {
-    const facts = await readMetadata(port, join(root, metadata));
-    if (facts !== undefined) return facts;
+    return await writeRows(request);
   } catch (error) {
-    altered = error;
-  }
-  const plan = recorded?.state as unknown as Plan | undefined;
-  const known = Array.isArray(plan?.ranges) ? plan : undefined;
-  if (port.stat(join(root, embeddings)) === undefined) return known ?? { ranges: [] };
-  const written = recorded?.outputs.find((output) => output.path === embeddings);
-  if (known !== undefined && written !== undefined) {
-    if (await isWhatWasWritten(port, join(root, embeddings), written.digest)) return known;
-  } else if (altered === undefined && !force) {
-    // Nobody knows of what these rows are: they are replaced by equal ones only.
-    return { ranges: [] };
-  } else if (altered === undefined && port.stat(join(root, metadata)) !== undefined) {
-    // Another program's, and --force says to overwrite it.
-    return { ranges: [] };
-  }
-  throw new FirnError('conflict', 'holds rows, and nothing that is left says of which runs', {
-    path: embeddings,
-    advice: `Put ${metadata} back as it was, or move both files away to begin anew without the rows of runs that are gone.`,
-    cause: altered,
-  });
-}
-
-/** Whether the array is the recorded one, or so damaged that nothing can be read from it. */
-async function isWhatWasWritten(port: ReadPort, path: string, digest: string): Promise<boolean> {
-  if ((await fileDigest(port, path)) === digest) return true;
-  try {
-    await (await openArray(port, path)).close();
-    return false;
-  } catch (error) {
-    if (error instanceof FirnError) return true;
-    throw error;
+    const copy = isLoss(error, request) && standing !== undefined && (await context.stored(standing));
+    if (!copy) throw error;
+    return writeRows({ ...request, standingCopy: copy });
   }
 }
 
@@ -240,7 +224,7 @@ async function isWhatWasWritten(port: ReadPort, path: string, digest: string): P
  */
 async function trainedRowsOf(
   step: Step,
-  prior: Memory,
+  prior: Prior,
   ranges: readonly Range[],
   context: MemoryContext,
 ): Promise<number | undefined> {
@@ -273,21 +257,6 @@ function keptAtIn(prior: readonly Range[], ranges: readonly Range[]): Plan['kept
   return keptAt;
 }
 
-/** The values of a run that is gone, under another name: most likely it was renamed, and its rows now count twice. */
-function warnOfRenames(ranges: readonly Range[], context: RunContext): void {
-  const present = new Map(
-    ranges.filter((range) => !range.retained).map((range) => [range.digest, runName(range)]),
-  );
-  for (const range of ranges) {
-    const twin = range.retained && present.get(range.digest);
-    if (!twin) continue;
-    const old = runName(range);
-    context.warn(
-      `${old} is gone and ${twin} has its values: if it was renamed, name ${old} under \`prune\`, or its rows stand here twice`,
-    );
-  }
-}
-
 function currentRuns(step: Step, detail: Detail, context: MemoryContext): CurrentRun[] {
   return step.inputs.map((input) => {
     const found = context.digests.get(inputId(input));
@@ -314,10 +283,7 @@ function checkDimensions(step: Step, context: MemoryContext): void {
   }
   if (byDims.size < 2) return;
   const groups = [...byDims].sort((a, b) => b[1].length - a[1].length);
-  const lines = groups.map(
-    ([dims, runs]) =>
-      `${dims} dimensions: ${runs.slice(0, 10).join(', ')}${runs.length > 10 ? ` and ${runs.length - 10} more` : ''}`,
-  );
+  const lines = groups.map(([dims, runs]) => `${dims} dimensions: ${someOf(runs, 10)}`);
   throw new FirnError(
     'input',
     `the runs of ${step.id} do not have the same number of dimensions\n  ${lines.join('\n  ')}`,

@@ -15,10 +15,9 @@ import {
 import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex } from '../src/faiss/build.js';
 import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
-import { engineName } from '../src/faiss/matrix.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
-import { layoutDigest } from '../src/reference/layout.js';
+import { isLayoutOfFirst, layoutDigest } from '../src/reference/layout.js';
 import { readMetadata } from '../src/reference/metadata.js';
 
 interface Params {
@@ -38,7 +37,7 @@ interface State {
 
 const rule: Rule = {
   name: 'index',
-  version: '1',
+  version: '2',
   summary: 'Builds the FAISS index of each reference: Flat up to 10,000 rows, IVF,Flat above.',
   fields: { from: 'required' },
   parameters: {
@@ -90,7 +89,7 @@ const rule: Rule = {
 
   tools(step): ManifestEntry[] {
     const { factory } = step.params as unknown as Params;
-    return factory === undefined ? [['matrix', engineName()]] : [['faiss-node', factoryVersion()]];
+    return factory === undefined ? [] : [['faiss-node', factoryVersion()]];
   },
 
   async memory(step, context) {
@@ -98,7 +97,10 @@ const rule: Rule = {
     const layout = facts === undefined ? null : layoutDigest(facts.ranges);
     const trainedRows = facts?.trainedRows ?? null;
     const entries: ManifestEntry[] = [];
-    if (trainedRows !== null) entries.push(['rows trained on', String(trainedRows)]);
+    if (facts !== undefined) {
+      const rows = facts.ranges.reduce((sum, range) => sum + range.count, 0);
+      entries.push(['rows trained on', String(trainedRows ?? rows)]);
+    }
     if (layout !== null) entries.push(['layout of the reference', layout]);
     return { entries, state: { trainedRows, layout } satisfies State };
   },
@@ -131,6 +133,7 @@ const rule: Rule = {
       }
       const { trainedRows } = context.state as unknown as State;
       const prior = context.resolve(step.outputs[0].path);
+      const hasPrior = context.port.stat(prior) !== undefined;
       const report = await buildIndex({
         port: context.port,
         embeddings,
@@ -140,7 +143,8 @@ const rule: Rule = {
         ...(params.nlist === undefined ? {} : { nlist: params.nlist }),
         ...(params.nprobe === undefined ? {} : { nprobe: params.nprobe }),
         ...(trainedRows === null ? {} : { trainedRows }),
-        ...(context.port.stat(prior) === undefined ? {} : { prior }),
+        ...(hasPrior ? { prior, priorHoldsFirstRows: await holdsFirstRows(step, context) } : {}),
+        workers: context.workers,
         trailer,
         onProgress: (done, total, phase) => context.progress(done, total, phase),
         signal: context.signal,
@@ -199,8 +203,36 @@ function trailerFacts(step: Step, context: RunContext, rows: number): { [name: s
   return { firn: 1, embeddings, rows, metric, layout: (context.state as unknown as State).layout };
 }
 
-function statsOf(report: BuildReport): { [name: string]: Json } {
-  const { kind, rows, metric, ivf } = report;
+/** Whether the index that stands there is as firn wrote it, and of rows that are still the first ones. */
+async function holdsFirstRows(step: Step, context: RunContext): Promise<boolean> {
+  const [output] = step.outputs;
+  const trailer = await readTrailer(context.port, context.resolve(output.path));
+  if (trailer?.firn !== 1 || typeof trailer.rows !== 'number') return false;
+  const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
+  if (facts === undefined || !isLayoutOfFirst(facts.ranges, trailer.rows, trailer.layout)) return false;
+  return context.isAsRecorded(output);
+}
+
+/** For people: what the trailer says, without what only a later build needs. */
+function statsOf({ kind, rows, metric, ivf, reusedCentroids }: BuildReport): { [name: string]: Json } {
   if (ivf === undefined) return { kind, rows, metric };
-  return { kind, rows, metric, ...(JSON.parse(JSON.stringify(ivf)) as { [name: string]: Json }) };
+  const { nlist, nprobe, recall, imbalance, trainedImbalance, training } = ivf;
+  return {
+    kind,
+    rows,
+    metric,
+    nlist,
+    nprobe,
+    recall: recall.measured,
+    recallGoal: recall.goal,
+    imbalance: round(imbalance),
+    trainedImbalance: round(trainedImbalance),
+    trainedRows: training.rows,
+    rowsSinceTraining: rows - training.rows,
+    trained: reusedCentroids ? 'before' : 'now',
+  };
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
 }

@@ -37,20 +37,22 @@ const packages: Plugin = {
   },
 };
 
-/** Programs are started by few commands, and what starts them takes Node as long to load as the whole of firn. */
+/** Few commands start programs or threads, and what starts them takes Node as long to load as much of firn. */
+const LATER: { [module: string]: string[] } = {
+  'node:child_process': ['spawn', 'spawnSync'],
+  'node:worker_threads': ['Worker'],
+};
+
 const later: Plugin = {
   name: 'later',
   setup(bundle) {
-    const name = 'node:child_process';
-    bundle.onResolve({ filter: new RegExp(`^${name}$`) }, ({ namespace }) =>
-      namespace === 'later' ? { path: name, external: true } : { path: name, namespace: 'later' },
+    bundle.onResolve({ filter: new RegExp(`^(${Object.keys(LATER).join('|')})$`) }, ({ path, namespace }) =>
+      namespace === 'later' ? { path, external: true } : { path, namespace: 'later' },
     );
-    bundle.onLoad({ filter: /./, namespace: 'later' }, () => ({
-      contents: `module.exports = {
-        get spawn() { return require('${name}').spawn; },
-        get spawnSync() { return require('${name}').spawnSync; },
-      };`,
-    }));
+    bundle.onLoad({ filter: /./, namespace: 'later' }, ({ path }) => {
+      const members = LATER[path].map((name) => `get ${name}() { return require('${path}').${name}; }`);
+      return { contents: `module.exports = { ${members.join(', ')} };` };
+    });
   },
 };
 

@@ -142,11 +142,11 @@ async function rangesOf(
   for (const { dataset, run_id, start, count } of sources) {
     const hasher = new ArrayHasher({ dtype, dims, rows: count });
     for await (const block of embeddings.blocks({ from: start, to: start + count, signal: request.signal })) {
-      hasher.update(block.bytes);
+      await hasher.update(block.bytes);
       request.onProgress(block.start + block.rows, rows);
     }
     const retained = runFile(request.port, join(request.runsDir, dataset, run_id)) === undefined;
-    const digest = hasher.digest();
+    const digest = await hasher.digest();
     const first = ranges.find((range) => range.dataset === dataset && range.run_id === run_id);
     if (retained && first !== undefined && first.digest !== digest) {
       throw new FirnError(

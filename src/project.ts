@@ -126,7 +126,7 @@ function digestersOf(root: string): ReadonlyMap<string, Digester> {
       'file',
       {
         files: (path) => [path],
-        async digest(path, { port, signal, onBytes }) {
+        async digest(path, { port, signal, onBytes, workers }) {
           const stat = port.stat(join(root, path));
           if (stat === undefined) return undefined;
           if (stat.kind !== 'file') {
@@ -135,7 +135,7 @@ function digestersOf(root: string): ReadonlyMap<string, Digester> {
               advice: 'Name the files in it, or a pattern such as folder/*.',
             });
           }
-          return { digest: await fileDigest(port, join(root, path), { signal, onBytes }) };
+          return { digest: await fileDigest(port, join(root, path), { signal, onBytes, workers }) };
         },
       },
     ],

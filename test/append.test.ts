@@ -65,6 +65,8 @@ async function grow(): Promise<TestProject> {
   await project.writeRun('A/r1', { seed: 4, rows: 2000 });
   const last = await project.build();
   assert.equal(idsWith(last, 'ran'), ['index:reference', 'reference']);
+  const { stats } = stepOf(last, 'index:reference');
+  assert.equal([stats?.trained, stats?.trainedRows, stats?.rowsSinceTraining], ['before', 11_000, 5000]);
   assert.equal(project.reference().names, ['C/r1', 'C/r2', 'B/r1', 'A/r1']);
   return project;
 }
@@ -107,8 +109,10 @@ test('an index trained on less than half of its rows is trained again', async ()
   assert.is(project.reference().metadata.firn.trained_rows, undefined);
   assert.not.equal(stepOf(result, 'index:reference').stats?.nlist, undefined);
   assert.ok(Number(stepOf(result, 'index:reference').stats?.nlist) >= Number(lists));
-  const training = stepOf(result, 'index:reference').stats?.training as { rows: number };
-  assert.is(training.rows, 23_000);
+  const { stats, reason } = stepOf(result, 'index:reference');
+  assert.is(stats?.trainedRows, 23_000);
+  assert.is(stats?.rowsSinceTraining, 0);
+  assert.match(reason, /rows trained on changed from 11000 to 23000/);
 });
 
 test.run();

@@ -4,7 +4,9 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { ArrayHasher, arrayDigest } from '../src/arrays/digest.js';
 import { openArray } from '../src/arrays/open.js';
+import { fileDigest } from '../src/engine/store.js';
 import { disk } from '../src/files/disk.js';
+import { Workers } from '../src/workers/pool.js';
 import { fileOf, folder, npyWith, ramp } from './arrays-rig.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -13,7 +15,7 @@ const s = suite('digests of arrays');
 async function digestOf(path: string, onBytes?: (bytes: number) => void): Promise<string> {
   const reader = await openArray(disk, path);
   try {
-    return await arrayDigest(reader, undefined, onBytes);
+    return await arrayDigest(reader, { onBytes });
   } finally {
     await reader.close();
   }
@@ -88,11 +90,28 @@ s('incremental hashing: any split, the same digest; a missing byte is noticed', 
   });
   assert.is(seen, 1200);
   const hasher = new ArrayHasher({ dtype: 'f4', rows: 100, dims: 3 });
-  for (let at = 0; at < 1200; at += 7) hasher.update(ramp(300).subarray(at, at + 7));
-  assert.is(hasher.digest(), whole);
+  for (let at = 0; at < 1200; at += 7) await hasher.update(ramp(300).subarray(at, at + 7));
+  assert.is(await hasher.digest(), whole);
   const short = new ArrayHasher({ dtype: 'f4', rows: 100, dims: 3 });
-  short.update(ramp(299));
-  assert.throws(() => short.digest(), /lacks 4 bytes/);
+  await short.update(ramp(299));
+  try {
+    await short.digest();
+    assert.unreachable();
+  } catch (error) {
+    assert.match((error as Error).message, /lacks 4 bytes/);
+  }
+});
+
+s('worker threads give the same digests', async () => {
+  const path = fileOf(
+    npyWith("{'descr': '<f4', 'fortran_order': False, 'shape': (1000000, 3)}\n", ramp(3_000_000)),
+  );
+  const workers = new Workers(2);
+  const reader = await openArray(disk, path);
+  assert.is(await arrayDigest(reader, { workers }), await digestOf(path));
+  await reader.close();
+  assert.is(await fileDigest(disk, path, { workers }), await fileDigest(disk, path));
+  await workers.close();
 });
 
 s.run();

@@ -1,5 +1,5 @@
 /** `delete-original`: the original goes only when the copy is proven equal, and nothing downstream notices. */
-import { lstatSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { lstatSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import compress from '../rules/compress.js';
@@ -140,6 +140,35 @@ test('rounding the original away is refused where it would be made again', async
   assert.is((await project.firn('compress', 'A/*', '--execute', '--delete-original')).code, 0);
   assert.not.ok(project.exists(NPY('A/r1')) || project.exists(NPY('B/own')));
   assert.is((await project.build()).ran, 0);
+});
+
+test('the copy is as old as the run, so filters by age select it as before', async () => {
+  const aged = `targets:
+  compressed: {rule: compress, runs: all, with: {delete-original: true}}
+  reference: {rule: consolidate, runs: {older-than: 30d}, out: data/reference}
+`;
+  const project = new TestProject(aged.replace('delete-original: true', 'delete-original: false'));
+  await project.writeRun('A/r1', { seed: 1 });
+  await project.writeRun('A/r2', { seed: 2 });
+  project.age(NPY('A/r1'), 40);
+  const before = project.mtime(NPY('A/r1'));
+  assert.is((await project.build()).ran, 3);
+  assert.is(Math.round(project.mtime(NPZ('A/r1'))), Math.round(before));
+  const reference = project.digests('data/reference');
+  assert.equal(project.reference().names, ['A/r1']);
+
+  // Of an old copy, too, what was written in place under the same date is noticed.
+  flip(project.path(NPZ('A/r1')), 150);
+  utimesSync(project.path(NPZ('A/r1')), before / 1000, before / 1000);
+  assert.equal(idsWith(await project.build(), 'ran'), ['compressed:A/r1']);
+
+  project.write('pipeline.yaml', aged);
+  assert.equal(idsWith(await project.build(), 'ran'), ['compressed:A/r1', 'compressed:A/r2']);
+  assert.not.ok(project.exists(NPY('A/r1')));
+  assert.is(Math.round(project.mtime(NPZ('A/r1'))), Math.round(before));
+  const after = await project.build();
+  assert.equal([after.ran, after.failed], [0, 0], JSON.stringify(after.steps));
+  assert.equal(project.digests('data/reference'), reference);
 });
 
 const SAVE_ELSEWHERE =

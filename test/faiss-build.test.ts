@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { float32ToFloat16 } from '../src/arrays/convert.js';
+import type { ArrayReader } from '../src/arrays/types.js';
 import { buildIndex, trainingOf } from '../src/faiss/build.js';
 import { exactSearch } from '../src/faiss/exact.js';
 import { ivfLayout } from '../src/faiss/format.js';
@@ -16,7 +17,7 @@ import { readTrailer } from '../src/faiss/trailer.js';
 import { pickTrainedRows } from '../src/faiss/training.js';
 import { disk } from '../src/files/disk.js';
 import type { Port, WriteHandle } from '../src/files/port.js';
-import { arrayOf, build, clustered, countingPort, folder, refused } from './faiss-rig.js';
+import { arrayOf, build, clustered, countingPort, folder, refused, workers } from './faiss-rig.js';
 
 const s = suite('faiss build');
 const DIMS = 12;
@@ -94,12 +95,13 @@ s('the size of the window changes no byte of the lists', async () => {
       async sync() {},
       async close() {},
     };
-    const writer = new ListWriter(out, layout, lists, windowBytes);
+    const writer = new ListWriter(out, layout, lists, { windowBytes });
     for (const rows of [30, 69, 1]) {
       const start = rows === 30 ? 0 : rows === 69 ? 30 : 99;
       const data = Float32Array.from({ length: rows * 3 }, (_, i) => start * 3 + i);
       await writer.add({ start, rows, data });
     }
+    await writer.finish();
     return bytes;
   };
   const whole = await write(1 << 20);
@@ -188,7 +190,7 @@ s('parameters that do not fit are refused before anything is written', async () 
   }
 });
 
-s('without onnxruntime an index is built in plain JavaScript, and says so', async () => {
+s('without onnxruntime an index is built in plain JavaScript, byte for byte the same', async () => {
   // The compiled program alone, in a folder where no package is installed.
   const root = folder();
   cpSync(fileURLToPath(new URL('../src', import.meta.url)), join(root, 'src'), { recursive: true });
@@ -199,20 +201,58 @@ s('without onnxruntime an index is built in plain JavaScript, and says so', asyn
   const script = `
     import { renameSync } from 'node:fs';
     import { build, clustered } from './test/faiss-rig.js';
-    import { engineName } from './src/faiss/matrix.js';
+    import { loadEngine } from './src/faiss/matrix.js';
     const { path, report } = await build(clustered(3000, 8, 1), 8, { nlist: 20 });
     renameSync(path, 'index.faiss'); // its folder goes with this process
-    console.log(JSON.stringify([engineName(), report.ivf.training.engine]));
+    console.log(JSON.stringify([(await loadEngine()).name, report.ivf.training.centroids]));
   `;
   writeFileSync(join(root, 'try.js'), script);
   const { stdout, stderr } = spawnSync(process.execPath, ['try.js'], { cwd: root, encoding: 'utf8' });
   assert.is(stderr, '');
-  assert.equal(JSON.parse(stdout), ['javascript', 'javascript']);
+  const [engine, centroids] = JSON.parse(stdout) as string[];
+  assert.is(engine, 'javascript');
+  const here = await build(clustered(3000, 8, 1), 8, { nlist: 20 });
+  assert.is(here.report.ivf?.training.centroids, centroids);
+  assert.ok(readFileSync(here.path).equals(readFileSync(join(root, 'index.faiss'))));
   const index = await openIndex(disk, join(root, 'index.faiss'));
   const rows = clustered(3000, 8, 1);
   const exact = await exactSearch(arrayOf(rows, 8), rows.subarray(0, 80), 5, 'l2');
   assert.equal(await index.search(rows.subarray(0, 80), 5, { nprobe: 20 }), exact);
   await index.close();
+});
+
+s('an index that grows reads the new rows only, and is what building it whole gives', async () => {
+  for (const metric of ['l2', 'ip'] as const) {
+    const all = clustered(9000, DIMS, 11);
+    const options = { nlist: 40, metric, trainedRows: 5000 };
+    const earlier = await build(all.subarray(0, 6000 * DIMS), DIMS, options);
+    const whole = await build(all, DIMS, options);
+    const out = join(folder(), 'index.faiss');
+    const rows = arrayOf(all, DIMS);
+    const embeddings: ArrayReader = {
+      ...rows,
+      blocks(range = {}) {
+        assert.ok((range.from ?? 0) >= 6000, 'rows that are in the earlier index are read again');
+        return rows.blocks(range);
+      },
+    };
+    const growing = { prior: earlier.path, priorHoldsFirstRows: true, workers };
+    const report = await buildIndex({ port: disk, embeddings, out, ...options, ...growing });
+    assert.ok(report.reusedCentroids);
+    assert.ok(readFileSync(out).equals(readFileSync(whole.path)));
+    assert.equal(report.ivf, whole.report.ivf);
+  }
+});
+
+s('an index of other parameters is built anew, whatever the earlier one holds', async () => {
+  const all = clustered(6000, DIMS, 11);
+  const earlier = await build(all.subarray(0, 5000 * DIMS), DIMS, { nlist: 40, trainedRows: 5000 });
+  for (const other of [{ recall: 0.5 }, { nprobe: 3 }, { nlist: 41 }, { metric: 'ip' as const }]) {
+    const options = { nlist: 40, trainedRows: 5000, ...other };
+    const whole = await build(all, DIMS, options);
+    const grown = await build(all, DIMS, { ...options, prior: earlier.path, priorHoldsFirstRows: true });
+    assert.ok(readFileSync(grown.path).equals(readFileSync(whole.path)), JSON.stringify(other));
+  }
 });
 
 s('a name that is taken is not overwritten', async () => {
@@ -250,7 +290,7 @@ s('whichever write fails, nothing is left and a full disk is named', async () =>
       const port = { ...disk, create };
       const request = { port, embeddings: arrayOf(rows, DIMS), out, metric: 'l2' as const };
       try {
-        await buildIndex({ ...request, ...(nlist === undefined ? {} : { nlist }) });
+        await buildIndex({ ...request, workers, ...(nlist === undefined ? {} : { nlist }) });
         failed = false;
       } catch (error) {
         const message = (error as Error).message;

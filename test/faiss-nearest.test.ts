@@ -2,13 +2,16 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { assignLists, chooseScoring, quantizerOf } from '../src/faiss/assignment.js';
 import { exactSearch, outside } from '../src/faiss/exact.js';
 import type { Metric } from '../src/faiss/format.js';
-import { kmeans } from '../src/faiss/kmeans.js';
-import { engineName, halfNorms, loadEngine, plainEngine } from '../src/faiss/matrix.js';
+import { firstCentroids, kmeans } from '../src/faiss/kmeans.js';
+import { candidatesFor, loadEngine, plainEngine } from '../src/faiss/matrix.js';
 import { NearestRows, type Neighbour } from '../src/faiss/nearest.js';
+import { codesOf, fitGrid, type Grid, type Scorer, scorerOf } from '../src/faiss/quantize.js';
 import { openIndex } from '../src/faiss/search.js';
 import { disk } from '../src/files/disk.js';
+import { Workers } from '../src/workers/pool.js';
 import { arrayOf, build, clustered, refused } from './faiss-rig.js';
 
 const s = suite('faiss nearest');
@@ -152,54 +155,162 @@ s('queries and k that do not fit are refused', async () => {
   await index.close();
 });
 
-s('the engines agree on the nearest centroid, ties to the first', async () => {
+/** The four centroids that this engine proposes for each row. */
+async function proposed(by: typeof engine, rows: Float32Array | Uint8Array, grid: Grid, scorer: Scorer) {
+  const found = candidatesFor(rows.length / scorer.dims, Math.min(4, scorer.nlist));
+  await by.candidates(rows, grid, scorer, found);
+  return found;
+}
+
+s('by codes the engines agree to the bit, ties to the first', async () => {
+  for (const [dims, nlist, metric, size] of [
+    [10, 50, 'l2', 1],
+    [33, 300, 'ip', 1],
+    [256, 1024, 'l2', 1e-3],
+    [7, 3, 'l2', 1e30],
+    [64, 1, 'ip', 1e-30],
+  ] as const) {
+    const [rows, centroids] = [clustered(400, dims, 1), clustered(nlist, dims, 2)].map((values) =>
+      values.map((value) => value * size),
+    );
+    if (nlist === 50) centroids.copyWithin(dims * 30, 0, dims * 5);
+    const grid = fitGrid(rows, dims);
+    const scorer = scorerOf('codes', centroids, grid, metric);
+    const one = await proposed(engine, rows, grid, scorer);
+    assert.equal(await proposed(plainEngine, rows, grid, scorer), one, `${dims} ${nlist} ${metric} ${size}`);
+    const codes = new Uint8Array(rows.length);
+    codesOf(rows, grid, codes);
+    assert.equal(await proposed(engine, codes, grid, scorer), one);
+    assert.equal(await proposed(plainEngine, codes, grid, scorer), one);
+    if (nlist === 50) assert.ok(one.lists.every((list, i) => i % 4 > 0 || list < 30 || list >= 35));
+  }
+});
+
+s('by floats the engines agree up to rounding', async () => {
+  const [rows, centroids] = [clustered(400, 24, 1), clustered(60, 24, 2)];
+  const grid = fitGrid(rows, 24);
+  const codes = new Uint8Array(rows.length);
+  codesOf(rows, grid, codes);
+  for (const metric of ['l2', 'ip'] as const) {
+    const scorer = scorerOf('floats', centroids, grid, metric);
+    for (const of of [rows, codes]) {
+      const one = await proposed(engine, of, grid, scorer);
+      const other = await proposed(plainEngine, of, grid, scorer);
+      assert.ok(one.scores.every((score, i) => Math.abs(score - other.scores[i]) < 1e-3));
+    }
+  }
+});
+
+s('rows get the list that exact distances give them', async () => {
+  for (const metric of ['l2', 'ip'] as const) {
+    // Much of it in one place, as abundant species are: there codes cannot tell centroids apart.
+    for (const spread of [1, 1e-3]) {
+      const narrow = (values: Float32Array): Float32Array =>
+        values.map((value, i) => (i < values.length / 2 ? value * spread : value));
+      const [rows, centroids] = [narrow(clustered(2000, 64, 1)), narrow(clustered(100, 64, 2))];
+      const place = { centroids, grid: fitGrid(rows, 64), metric };
+      const scoring = await chooseScoring(engine, place, rows.subarray(0, 512 * 64));
+      assert.is(scoring.by, spread === 1 ? 'codes' : 'floats');
+      const lists = new Int32Array(2000);
+      await assignLists(engine, quantizerOf(place, scoring), rows, lists);
+      const exact = await exactSearch(arrayOf(centroids, 64), rows, 1, metric);
+      const same = exact.filter(([nearest], row) => nearest.id === lists[row]).length;
+      assert.ok(same >= 1998, `${same} of 2000`);
+    }
+  }
+});
+
+/** The products of these as one engine computes them. */
+async function productsBy(by: typeof engine, a: Float32Array, b: Float32Array, d: number, metric: Metric) {
+  const [n, m] = [a.length / d, b.length / d];
+  const found = {
+    scores: new Float32Array(n * m),
+    most: new Float32Array(n),
+    halves: new Float32Array(m),
+  };
+  await by.products(a, b, d, metric, found);
+  return found;
+}
+
+s('products of floats agree', async () => {
   const [a, b] = [clustered(300, 10, 1), clustered(50, 10, 2)];
-  b.copyWithin(10 * 30, 0, 10 * 5);
-  const [one, other] = [new Int32Array(300), new Int32Array(300)];
-  await engine.nearest(a, b, halfNorms(b, 10), 10, one);
-  await plainEngine.nearest(a, b, halfNorms(b, 10), 10, other);
-  assert.equal(one, other);
-  assert.ok(one.every((list) => list < 30 || list >= 35));
-  const scores = new Float32Array(300 * 50);
-  await engine.products(a, b, new Float32Array(50).fill(2), 10, scores);
-  const expected = new Float32Array(300 * 50);
-  await plainEngine.products(a, b, new Float32Array(50).fill(2), 10, expected);
-  assert.ok(scores.every((score, i) => Math.abs(score - expected[i]) < 1e-3));
+  for (const metric of ['l2', 'ip'] as const) {
+    const one = await productsBy(engine, a, b, 10, metric);
+    const other = await productsBy(plainEngine, a, b, 10, metric);
+    for (const part of ['scores', 'most', 'halves'] as const) {
+      assert.ok(
+        one[part].every((value, i) => Math.abs(value - other[part][i]) < 1e-3),
+        `${metric} ${part}`,
+      );
+    }
+    assert.ok(one.most.every((most, i) => most === Math.max(...one.scores.subarray(i * 50, i * 50 + 50))));
+  }
 });
 
 s('the number of threads changes no bit', async () => {
   const single = await loadEngine(1);
   const [a, b] = [clustered(3000, 33, 1), clustered(700, 33, 2)];
-  const [one, many] = [new Float32Array(3000 * 700), new Float32Array(3000 * 700)];
-  await single.products(a, b, halfNorms(b, 33), 33, one);
-  await engine.products(a, b, halfNorms(b, 33), 33, many);
-  assert.ok(Buffer.from(one.buffer).equals(Buffer.from(many.buffer)));
+  assert.equal(await productsBy(single, a, b, 33, 'l2'), await productsBy(engine, a, b, 33, 'l2'));
   await single.close();
 });
 
-s('the engine is the one that was announced', () => {
-  assert.is(engine.name, engineName());
-});
+/** k-means of float rows, as an index trains it. */
+async function centroidsOf(
+  rows: Float32Array,
+  dims: number,
+  nlist: number,
+  metric: Metric,
+  { threads = 2, by = 'codes' as Scorer['kind'] } = {},
+) {
+  const workers = new Workers(threads);
+  const grid = fitGrid(rows, dims);
+  const codes = new Uint8Array(new SharedArrayBuffer(rows.length));
+  codesOf(rows, grid, codes);
+  const first = firstCentroids(codes, grid, nlist, metric);
+  const centroids = await kmeans({ codes, grid, first, by, metric, workers });
+  await workers.close();
+  return { centroids, grid, codes };
+}
 
 s('k-means leaves no list empty while there are different rows', async () => {
   // Two far groups of many equal rows, and few others: random choice alone would give equal centroids.
   const sample = new Float32Array(400);
   for (let row = 0; row < 200; row++) sample[row * 2] = row < 190 ? row % 2 : row;
-  for (const by of [engine, plainEngine]) {
-    const centroids = await kmeans(sample, 2, 8, 'l2', { engine: by });
-    const lists = new Int32Array(200);
-    await by.nearest(sample, centroids, halfNorms(centroids, 2), 2, lists);
-    assert.ok(new Set(lists).size >= 6, `${new Set(lists).size} lists are used`);
-    assert.ok(centroids.every(Number.isFinite));
-  }
+  const { centroids, grid, codes } = await centroidsOf(sample, 2, 8, 'l2', { by: 'floats' });
+  const { lists } = await proposed(engine, codes, grid, scorerOf('floats', centroids, grid, 'l2'));
+  const used = new Set(lists.filter((_, i) => i % 4 === 0)).size;
+  assert.ok(used >= 6, `${used} lists are used`);
+  assert.ok(centroids.every(Number.isFinite));
+});
+
+s('the number of threads changes no centroid', async () => {
+  const rows = clustered(3000, 16, 3);
+  const [one, three] = [
+    await centroidsOf(rows, 16, 40, 'l2', { threads: 1 }),
+    await centroidsOf(rows, 16, 40, 'l2', { threads: 3 }),
+  ];
+  assert.equal(one.centroids, three.centroids);
 });
 
 s('centroids for the inner product have length 1', async () => {
-  const centroids = await kmeans(clustered(500, 5, 1), 5, 10, 'ip', { engine });
+  const { centroids } = await centroidsOf(clustered(500, 5, 1), 5, 10, 'ip');
   for (let list = 0; list < 10; list++) {
     const length = Math.hypot(...centroids.subarray(list * 5, list * 5 + 5));
     assert.ok(Math.abs(length - 1) < 1e-6);
   }
+});
+
+s('one value far out does not make all others equal', () => {
+  const rows = clustered(3000, 16, 3);
+  const { step } = fitGrid(rows, 16);
+  rows[77] = 100;
+  assert.ok(fitGrid(rows, 16).step <= 2 * step);
+});
+
+s('codes round halves to even and stay within a byte', () => {
+  const codes = new Uint8Array(6);
+  codesOf(Float32Array.of(0.5, 1.5, -0.5, -2.5, 1e9, -1e9), { centre: Float32Array.of(0), step: 1 }, codes);
+  assert.equal([...codes], [128, 130, 128, 126, 255, 0]);
 });
 
 s.run();

@@ -8,6 +8,7 @@ import { type BuildReport, type BuildRequest, buildIndex } from '../src/faiss/bu
 import { Random } from '../src/faiss/sample.js';
 import { disk } from '../src/files/disk.js';
 import type { ReadPort } from '../src/files/port.js';
+import { Workers } from '../src/workers/pool.js';
 import { temporaryFolder } from './rig/folder.js';
 
 export function folder(): string {
@@ -71,6 +72,9 @@ export interface Built {
   report: BuildReport;
 }
 
+/** For every build of a test file: threads take a moment to start. */
+export const workers = new Workers(2);
+
 /** Builds an index of these values in a new folder. */
 export async function build(
   values: Float32Array,
@@ -79,7 +83,8 @@ export async function build(
 ): Promise<Built> {
   const path = join(folder(), 'index.faiss');
   const embeddings = arrayOf(values, dims);
-  return { path, report: await buildIndex({ port: disk, embeddings, out: path, metric: 'l2', ...options }) };
+  const request = { port: disk, embeddings, out: path, metric: 'l2' as const, workers, ...options };
+  return { path, report: await buildIndex(request) };
 }
 
 /** Raw little-endian float32, for Python's np.fromfile. */

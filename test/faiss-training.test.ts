@@ -29,7 +29,7 @@ s('lists are between the square root and four times it, and can be filled', () =
     assert.ok(lists >= Math.sqrt(rows) || lists * 39 > 90_000, `${lists} lists of ${rows} rows`);
     assert.ok(lists <= 4 * Math.sqrt(rows));
   }
-  assert.is(pickLists(1_000_000, 968_750, 256), 2048);
+  assert.is(pickLists(1_000_000, 968_750, 256), 1024);
   assert.is(pickLists(20, 20, 4), 1);
 });
 

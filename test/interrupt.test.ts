@@ -2,8 +2,8 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { TestProject } from './rig/project.js';
-import { type Running, waitFor, waitForFile } from './rig/running.js';
+import { type Running, TestProject } from './rig/project.js';
+import { waitFor, waitForFile } from './rig/running.js';
 
 const test = suite('interrupt');
 

@@ -6,6 +6,7 @@ import type { Port } from '../src/files/port.js';
 import { openRun } from '../src/runs/run-array.js';
 import { Gate } from './rig/gate.js';
 import { type BuildJson, parse, TestProject } from './rig/project.js';
+import { waitForFile } from './rig/running.js';
 
 const test = suite('parallel');
 
@@ -25,7 +26,7 @@ targets:
     const [early, late] = visitors;
     early.go('one');
     // It is built before the other may end: what waits for both must not start by it.
-    await project.waitForFile(`out/${early.name}.txt`, running);
+    await waitForFile(project, `out/${early.name}.txt`, running);
     late.go('two');
     const last = await gate.next();
     assert.is(last.name, 'both');

@@ -1,6 +1,11 @@
 /** References remember: the rows of a run that is gone stay until they are pruned by name. */
+import { mkdirSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { convertBytes } from '../src/arrays/convert-bytes.js';
+import { createNpy } from '../src/arrays/npy-writer.js';
+import { disk } from '../src/files/disk.js';
 import { idsWith, seededValues, stepOf, TestProject } from './rig/project.js';
 
 const test = suite('retained');
@@ -147,11 +152,54 @@ test('a deleted array comes back from the cache', async () => {
 });
 
 /** Flips one bit in the last value of A/r2. */
-function alterRetained(project: TestProject): void {
-  const bytes = project.read(EMBEDDINGS);
+function alterRetained(project: TestProject, array = EMBEDDINGS): void {
+  const bytes = project.read(array);
   bytes[bytes.length - 160 * 4 - 3] ^= 1;
-  project.write(EMBEDDINGS, bytes);
+  project.write(array, bytes);
 }
+
+const LOSSES: [name: string, lose: (project: TestProject) => void][] = [
+  ['deleted', (project) => project.remove(EMBEDDINGS)],
+  ['altered', (project) => alterRetained(project)],
+  ['cut', (project) => project.write(EMBEDDINGS, project.read(EMBEDDINGS).subarray(0, 900))],
+  [
+    'deleted with its metadata',
+    (project) => {
+      project.remove(EMBEDDINGS);
+      project.remove(METADATA);
+    },
+  ],
+];
+
+for (const [name, lose] of LOSSES) {
+  test(`an array that is ${name} before a run is added gives its rows from the cache`, async () => {
+    const project = await projectThatRemembers();
+    lose(project);
+    await project.writeRun('B/r2', { seed: 4 });
+    const result = await project.build();
+    assert.equal(idsWith(result, 'failed'), [], stepOf(result, 'reference').error);
+    assert.equal(project.reference().names, ['A/r1', 'A/r2', 'B/r1', 'B/r2']);
+    assert.equal(project.reference().retained, ['A/r2']);
+    assertRows(project);
+    assert.equal(project.leftovers(), []);
+    assert.is((await project.build()).ran, 0);
+  });
+}
+
+test('a stored array that was altered is not believed', async () => {
+  const project = await projectThatRemembers();
+  const digest = project.sha256(EMBEDDINGS);
+  alterRetained(project, `cache/objects/${digest.slice(0, 2)}/${digest}`);
+  project.remove(EMBEDDINGS);
+  await project.writeRun('B/r2', { seed: 4 });
+  const result = await project.build();
+  assert.equal(idsWith(result, 'failed'), ['reference']);
+  assert.match(
+    stepOf(result, 'reference').error ?? '',
+    /consolidated_embeddings\.npy: held the only copy of A\/r2/,
+  );
+  assert.equal(project.leftovers(), []);
+});
 
 test('altered retained rows are restored from the cache, or found out', async () => {
   const project = await projectThatRemembers();
@@ -169,6 +217,26 @@ test('altered retained rows are restored from the cache, or found out', async ()
     /only copy of A\/r2, and its rows are not what they were/,
   );
   assert.equal(project.digests('data'), altered);
+});
+
+test('a change that is too small for the dtype of the run that is gone is found out', async () => {
+  const project = new TestProject(pipeline());
+  await project.writeRun('A/r1', { seed: 1 });
+  const half = project.path(`${RUNS}/A/r2/embeddings.npy`);
+  mkdirSync(dirname(half), { recursive: true });
+  const writer = await createNpy(disk, half, { dtype: 'f2', dims: 8, rows: 20 });
+  await writer.write(new Uint8Array(convertBytes(new Uint8Array(seededValues(2, 160).buffer), 'f4', 'f2')));
+  await writer.finish();
+  await project.build();
+  project.remove(`${RUNS}/A/r2`);
+  await project.build();
+  project.remove('cache/objects');
+  const bytes = project.read(EMBEDDINGS);
+  // The lowest byte of a float32 of its rows, which were widened from float16.
+  bytes[bytes.length - 4] ^= 1;
+  project.write(EMBEDDINGS, bytes);
+  const result = await project.build();
+  assert.match(stepOf(result, 'reference').error ?? '', /only copy of A\/r2, and its rows are not what/);
 });
 
 test('a run that comes back with its values is not there twice', async () => {

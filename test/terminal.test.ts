@@ -2,9 +2,9 @@
 import { spawnSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { TestProject } from './rig/project.js';
+import { PROGRAM, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
-import { PROGRAM, shell } from './rig/running.js';
+import { shell } from './rig/running.js';
 
 const test = suite('terminal');
 

@@ -9,45 +9,52 @@
  *     h.update(np.ascontiguousarray(a, fields[1]).tobytes())
  *     digest = 'sha256:' + h.hexdigest()
  */
-import { createHash } from 'node:crypto';
+import { type StreamHash, streamHash } from '../workers/hashing.js';
+import type { Workers } from '../workers/pool.js';
 import { type ArrayReader, type ArrayShape, rowBytes } from './types.js';
 
 const FORMAT = 'firn array 1';
 
-/** The digest of an array whose rows come by piece by piece, as in a copy. */
+/** The digest of an array whose rows come by piece by piece, as in a copy. Large ones are hashed by workers. */
 export class ArrayHasher {
-  private readonly hash = createHash('sha256');
+  private readonly hash: StreamHash;
+  private readonly framed: void | Promise<void>;
   private missing: number;
 
-  constructor(shape: ArrayShape) {
-    for (const field of [FORMAT, `<${shape.dtype}`, String(shape.rows), String(shape.dims)]) {
-      this.hash.update(`${field.length}:${field},`);
-    }
+  constructor(shape: ArrayShape, workers?: Workers) {
     this.missing = shape.rows * rowBytes(shape);
+    this.hash = streamHash(this.missing, workers);
+    const fields = [FORMAT, `<${shape.dtype}`, String(shape.rows), String(shape.dims)];
+    this.framed = this.hash.update(Buffer.from(fields.map((field) => `${field.length}:${field},`).join('')));
   }
 
-  /** The next values, little-endian in C order, split anywhere. */
-  update(bytes: Uint8Array): void {
-    this.hash.update(bytes);
+  /** The next values, little-endian in C order, split anywhere; they may be reused once it resolves. */
+  async update(bytes: Uint8Array): Promise<void> {
     this.missing -= bytes.length;
+    await this.hash.update(bytes);
   }
 
   /** `sha256:` and 64 hexadecimal digits. Throws when other than all values came by. */
-  digest(): string {
+  async digest(): Promise<string> {
     if (this.missing !== 0) throw new Error(`the digest lacks ${this.missing} bytes of the array`);
-    return `sha256:${this.hash.digest('hex')}`;
+    await this.framed;
+    return `sha256:${await this.hash.digest()}`;
   }
 }
 
-/** Reads the whole array and gives its digest. `onBytes` hears of each block's size. */
-export async function arrayDigest(
-  reader: ArrayReader,
-  signal?: AbortSignal,
-  onBytes?: (bytes: number) => void,
-): Promise<string> {
-  const hasher = new ArrayHasher(reader);
-  for await (const block of reader.blocks({ signal })) {
-    hasher.update(block.bytes);
+export interface DigestOptions {
+  signal?: AbortSignal | undefined;
+  /** Hears of each block's size. */
+  onBytes?: ((bytes: number) => void) | undefined;
+  workers?: Workers | undefined;
+}
+
+/** Reads the whole array and gives its digest. */
+export async function arrayDigest(reader: ArrayReader, options: DigestOptions = {}): Promise<string> {
+  const { signal, onBytes, workers } = options;
+  const hasher = new ArrayHasher(reader, workers);
+  for await (const block of reader.blocks({ ...(signal === undefined ? {} : { signal }) })) {
+    await hasher.update(block.bytes);
     onBytes?.(block.bytes.length);
   }
   return hasher.digest();

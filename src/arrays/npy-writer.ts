@@ -1,5 +1,6 @@
 /** Writes an npy file row block by row block, byte for byte what np.save makes of the same array. */
 import type { WritePort } from '../files/port.js';
+import type { StreamHash } from '../workers/hashing.js';
 import { formatNpyHeader } from './npy-header.js';
 import { OutputFile } from './output-file.js';
 import { RowCount } from './row-count.js';
@@ -11,6 +12,8 @@ export interface NpyOptions {
   dims: number;
   /** N, when it is known; `finish` then checks it. */
   rows?: number;
+  /** Hears of every byte of the file in order; only with `rows`. */
+  hash?: StreamHash;
 }
 
 /**
@@ -18,13 +21,15 @@ export interface NpyOptions {
  * so that a half-written file is no npy file.
  */
 export async function createNpy(port: WritePort, path: string, options: NpyOptions): Promise<ArrayWriter> {
-  const { dtype, dims, rows } = options;
+  const { dtype, dims, rows, hash } = options;
+  if (hash !== undefined && rows === undefined) throw new Error('the header of an array is hashed first');
   const shape = { dtype, dims, rows: rows ?? 0 };
   const count = new RowCount(path, shape, rows);
   const header = formatNpyHeader(shape);
   const file = await OutputFile.create(port, path);
   try {
     await file.write(rows === undefined ? new Uint8Array(header.length) : header);
+    await hash?.update(header);
   } catch (error) {
     await file.abort();
     throw error;
@@ -32,7 +37,7 @@ export async function createNpy(port: WritePort, path: string, options: NpyOptio
   return {
     async write(bytes) {
       count.add(bytes.length);
-      await file.write(bytes);
+      await Promise.all([file.write(bytes), hash?.update(bytes)]);
     },
     async finish() {
       count.check();

@@ -3,6 +3,7 @@
  * files nor formats: a RowSource does.
  */
 import { FirnError } from '../errors.js';
+import { giveBack, takeBlock } from '../workers/shared-blocks.js';
 import { type ArrayShape, type BlockOptions, BYTES_OF, type RowBlock, rowBytes } from './types.js';
 
 /** Where the rows of one `blocks()` call come from. */
@@ -40,7 +41,7 @@ export async function* rowBlocks(
   const row = rowBytes(shape);
   const total = range.to - range.from;
   const most = Math.min(total, Math.max(1, Math.floor((options.blockBytes ?? BLOCK_BYTES) / row)));
-  const buffers = [new Uint8Array(most * row), new Uint8Array(most < total ? most * row : 0)];
+  const buffers = [takeBlock(most * row), takeBlock(most < total ? most * row : 0)];
   const load = async (start: number, buffer: Uint8Array): Promise<RowBlock> => {
     const rows = Math.min(most, range.to - start);
     const bytes = buffer.subarray(0, rows * row);
@@ -59,6 +60,7 @@ export async function* rowBlocks(
     }
   } finally {
     await pending?.catch(() => {});
+    for (const buffer of buffers) giveBack(buffer);
     await source.release();
   }
 }

@@ -98,6 +98,8 @@ const WORDS: { [action in PlannedStep['action']]: string } = {
 
 function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
   const blocked = steps.filter((step) => step.action === 'blocked');
+  for (const { id, warnings = [] } of steps)
+    for (const message of warnings) note(`warning: ${safe(id)}: ${safe(message)}`);
   if (flags.json) {
     const count = (action: PlannedStep['action']) => steps.filter((step) => step.action === action).length;
     printJson({

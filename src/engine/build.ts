@@ -68,6 +68,7 @@ async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSumm
     options.emit({ type: 'end', summary });
     return summary;
   } finally {
+    await open.workers.close();
     await open.digests.close();
     await open.records.close();
   }

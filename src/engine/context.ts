@@ -1,6 +1,7 @@
 /** What planning and building are told, and what both open: records, remembered digests, stored outputs. Does nothing itself. */
 import { join } from 'node:path';
 import type { Port } from '../files/port.js';
+import { Workers } from '../workers/pool.js';
 import { Digests } from './digests.js';
 import type { Listener } from './events.js';
 import type { StepGraph } from './graph.js';
@@ -54,22 +55,29 @@ export interface OpenContext {
   records: Records;
   store: Store;
   force: boolean;
+  workers: Workers;
 }
 
-/** `save`: digests are remembered beyond this program. `recallOnly`: nothing is hashed, see Digests. */
+/**
+ * `save`: digests are remembered beyond this program. `recallOnly`: nothing is hashed, see Digests. Whoever opens it
+ * closes the workers.
+ */
 export function openContext(options: OpenOptions, save: boolean, recallOnly = false): OpenContext {
   const { port, root, cacheDirectory, now } = options;
+  const workers = new Workers();
   const records = new Records(port, recordsIn(cacheDirectory));
   return {
     port,
     root,
     force: false,
+    workers,
     records,
     store: new Store(port, join(cacheDirectory, 'objects'), options.cacheLimit, now),
     digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
       save,
       recallOnly,
       now,
+      workers,
       signal: options.signal,
       onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),
       recordedBytes: (path) => records.bytesOf(path),

@@ -3,8 +3,10 @@
  * which is why a dry run says what a build does. Reads, and changes nothing.
  */
 import { join } from 'node:path';
+import { atOnce } from '../at-once.js';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 import type { Digests } from './digests.js';
 import { buildManifest, explainChange, keyOf } from './manifest.js';
 import { unprovenOutputs } from './ownership.js';
@@ -28,6 +30,7 @@ export interface DecideContext {
   digests: Digests;
   records: Records;
   store: Store;
+  workers: Workers;
   force: boolean;
 }
 
@@ -96,19 +99,21 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
 }
 
 async function digestInputs(step: Step, context: DecideContext): Promise<Map<string, Digest>> {
-  const digests = new Map<string, Digest>();
-  for (const input of step.inputs) {
-    // Thousands of inputs are remembered as a rule, and each `await` costs.
-    const digest = context.digests.recall(input) ?? (await context.digests.get(input));
+  const found = new Map<string, Digest | undefined>();
+  // Thousands of inputs are remembered as a rule. The order is theirs, whichever is digested first.
+  for (const input of step.inputs) found.set(inputId(input), context.digests.recall(input));
+  const unknown = step.inputs.filter((input) => found.get(inputId(input)) === undefined);
+  await atOnce(context.workers.size, unknown, async (input) => {
+    const digest = await context.digests.get(input);
     if (digest === undefined) {
       throw new FirnError('missing', `${nameOf(input)} is not there; ${step.id} reads it`, {
         path: input.path,
         advice: 'Put the file there, or correct pipeline.yaml.',
       });
     }
-    digests.set(inputId(input), digest);
-  }
-  return digests;
+    found.set(inputId(input), digest);
+  });
+  return found as Map<string, Digest>;
 }
 
 /** The digest of an output as it is on disk. For a run any container of its array will do. */

@@ -5,6 +5,7 @@
  */
 import { sep } from 'node:path';
 import type { Port, ReadPort } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
 import type { Digest, Digester, Json } from './types.js';
 
@@ -47,6 +48,7 @@ export class Digests {
       save: boolean;
       recallOnly?: boolean;
       now: () => number;
+      workers?: Workers;
       signal?: AbortSignal;
       onBytes?: (path: string, bytes: number) => void;
       recordedBytes?: (path: string) => string | undefined;
@@ -97,6 +99,7 @@ export class Digests {
     if (this.options.recallOnly) throw new NotRemembered(id);
     const digest = await this.digester(request.kind).digest(request.path, {
       port: this.port,
+      workers: this.options.workers,
       signal: this.options.signal,
       onBytes: (bytes) => this.options.onBytes?.(request.path, bytes),
       recordedBytes: this.options.recordedBytes,

@@ -5,6 +5,8 @@
 import { dirname, join } from 'node:path';
 import { FirnError, messageOf } from '../errors.js';
 import type { Port } from '../files/port.js';
+import { syncedLater } from '../files/synced-later.js';
+import type { Workers } from '../workers/pool.js';
 import { commit, isUnfinished } from './commit.js';
 import type { Decision } from './decide.js';
 import { outputDigest } from './decide.js';
@@ -37,6 +39,7 @@ export interface ExecuteContext {
   force: boolean;
   signal: AbortSignal;
   emit: Listener;
+  workers: Workers;
 }
 
 type Work = Exclude<Decision, { action: 'fresh' }>;
@@ -54,6 +57,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     await removeReplaced(step, run, context);
     return { status: 'ran', stats: decision.record.stats };
   }
+  for (const message of decision.memory?.warnings ?? []) run.warn(message);
   const began = performance.now();
   try {
     await stage.open();
@@ -62,7 +66,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     if (restored) {
       if (decision.record.stats !== undefined) result = { stats: decision.record.stats };
     } else {
-      result = await step.rule.run(step, run);
+      result = await step.rule.run(step, { ...run, port: syncedLater(run.port) });
     }
     context.signal.throwIfAborted();
     const outputs = result.keep
@@ -107,11 +111,20 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
     root: context.root,
     resolve: (path) => join(context.root, path),
     stage: (output) => join(context.root, stage.pathOf(output)),
-    stagedDigest: (output) => {
+    stagedDigest: (output, computed) => {
       const path = join(context.root, stage.pathOf(output));
-      const digest = taken.get(path) ?? fileDigest(context.port, path, { signal: context.signal });
+      const { port, signal, workers } = context;
+      const digest =
+        taken.get(path) ??
+        (computed === undefined ? fileDigest(port, path, { signal, workers }) : Promise.resolve(computed));
       taken.set(path, digest);
       return digest;
+    },
+    isAsRecorded: (output) => isAsRecorded(output, context),
+    workers: context.workers,
+    stored: async (digest) => {
+      const path = join(context.root, stage.scratchPath());
+      return (await context.store.restore(digest, path)) ? path : undefined;
     },
     digests: decision.digests,
     state: decision.memory?.state,
@@ -122,6 +135,13 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
   };
 }
 
+async function isAsRecorded(output: Output, context: ExecuteContext): Promise<boolean> {
+  const record = context.records.forOutput(output.path);
+  const recorded = record?.outputs.find((other) => other.path === output.path);
+  if (recorded === undefined) return false;
+  return (await outputDigest(output, context.digests))?.digest === recorded.digest;
+}
+
 /** An unproven output may be replaced by the same bytes only: then it was firn's, and the record was lost. */
 async function compareUnproven(
   unproven: readonly Output[],
@@ -130,7 +150,10 @@ async function compareUnproven(
 ): Promise<void> {
   for (const output of unproven) {
     const made = outputs.find((other) => other.path === output.path);
-    const found = await fileDigest(context.port, join(context.root, output.path), { signal: context.signal });
+    const found = await fileDigest(context.port, join(context.root, output.path), {
+      signal: context.signal,
+      workers: context.workers,
+    });
     if (made !== undefined && found !== (made.stored ?? made.digest)) {
       throw new FirnError(
         'conflict',
@@ -179,13 +202,18 @@ async function stagedOutputs(
         advice: `It has to write the file it is given as its output: ${staged}`,
       });
     }
-    const bytes = await run.stagedDigest(output);
+    // The disk works while the file is hashed; the commit waits for both.
+    const [bytes] = await Promise.all([
+      run.stagedDigest(output),
+      context.port.sync(join(context.root, staged)),
+    ]);
     if (output.kind === 'file') {
       outputs.push({ ...output, digest: bytes });
       continue;
     }
     const content = await context.digesters.get(output.kind)?.digest(dirname(staged), {
       port: context.port,
+      workers: context.workers,
       signal: context.signal,
       onBytes: () => undefined,
     });

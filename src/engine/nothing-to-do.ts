@@ -4,7 +4,7 @@
  * behind. In any other case, also when something is wrong, it has no answer: the build takes the lock and decides anew.
  * Writes nothing.
  */
-import { type BuildOptions, journalIn, lockIn, openContext, recordsIn } from './context.js';
+import { type BuildOptions, journalIn, lockIn, type OpenContext, openContext, recordsIn } from './context.js';
 import { decide } from './decide.js';
 import { freshOutcome, type StepOutcome } from './events.js';
 import { isLockWanted } from './lock.js';
@@ -14,8 +14,9 @@ import { UNSWEPT } from './recover.js';
 export async function nothingToDo(options: BuildOptions): Promise<StepOutcome[] | undefined> {
   const before = tracesOfBuilds(options);
   if (before === undefined || options.force.size > 0) return undefined;
+  let context: OpenContext | undefined;
   try {
-    const context = openContext({ ...options, port: options.glance }, false, true);
+    context = openContext({ ...options, port: options.glance }, false, true);
     const outcomes: StepOutcome[] = [];
     for (const step of options.steps) {
       options.signal.throwIfAborted();
@@ -28,6 +29,8 @@ export async function nothingToDo(options: BuildOptions): Promise<StepOutcome[] 
     return tracesOfBuilds(options) === before ? outcomes : undefined;
   } catch {
     return undefined;
+  } finally {
+    await context?.workers.close();
   }
 }
 

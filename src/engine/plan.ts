@@ -17,12 +17,22 @@ export interface PlannedStep {
   /** `maybe`: a step before it runs, and early cutoff may spare it. `blocked`: it would fail. */
   action: 'fresh' | 'run' | 'restore' | 'maybe' | 'blocked';
   reasons: Reason[];
+  /** What the step would warn of. */
+  warnings?: string[];
   error?: unknown;
 }
 
 /** What a build would do, without doing or remembering anything. */
 export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
   const context = openRecovered({ ...options, port: options.glance });
+  try {
+    return await planSteps(options, context);
+  } finally {
+    await context.workers.close();
+  }
+}
+
+async function planSteps(options: BuildOptions, context: OpenContext): Promise<PlannedStep[]> {
   const planned = new Map<string, PlannedStep>();
   for (const step of options.steps) {
     options.signal.throwIfAborted();
@@ -71,7 +81,9 @@ async function planStep(step: Step, context: DecideContext): Promise<PlannedStep
   try {
     const decision = await decide(step, context);
     if (decision.action === 'fresh') return { ...base, action: 'fresh', reasons: [] };
-    return { ...base, action: decision.action === 'restore' ? 'restore' : 'run', reasons: decision.reasons };
+    const action = decision.action === 'restore' ? 'restore' : 'run';
+    const warnings = decision.action === 'cleanup' ? [] : (decision.memory?.warnings ?? []);
+    return { ...base, action, reasons: decision.reasons, warnings };
   } catch (error) {
     // What the system refuses (a file that may not be read) is this step's failure and no other's.
     const expected = error instanceof FirnError ? error.kind !== 'interrupted' : errnoOf(error) !== undefined;

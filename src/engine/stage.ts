@@ -34,6 +34,11 @@ export class Stage {
     return `${dirname(output.path)}/${this.folder}/${basename(output.path)}`;
   }
 
+  /** A file that only the step itself needs; relative to the project. */
+  scratchPath(): string {
+    return `${dirname(this.step.outputs[0].path)}/${this.folder}/${randomBytes(6).toString('hex')}`;
+  }
+
   get moves(): Move[] {
     return this.step.outputs.map((output) => ({ from: this.pathOf(output), to: output.path }));
   }

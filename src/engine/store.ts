@@ -2,15 +2,17 @@
  * Stored outputs, by the digest of their bytes, so that going back to an earlier state is a copy and not a computation.
  * Bounded, the longest unused leave first. A stored file is only believed after its digest was checked.
  */
-import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
+import { streamHash } from '../workers/hashing.js';
+import type { Workers } from '../workers/pool.js';
+import { giveBack, takeBlock } from '../workers/shared-blocks.js';
 
 /** Files beyond this size are stored only where the file system shares their blocks. */
 const COPY_LIMIT = 64 * 1024 * 1024;
-const BLOCK = 1024 * 1024;
+const BLOCK = 2 * 1024 * 1024;
 /** By how much of its limit the store may grow before a build of many steps trims it on the way. */
 const OVERSHOOT = 0.1;
 
@@ -113,26 +115,36 @@ function ignoreAbsent(error: unknown): void {
   if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
-/** `sha256:<hex>` of a file's bytes. */
+/** `sha256:<hex>` of a file's bytes. One block is read while the one before it is hashed. */
 export async function fileDigest(
   port: Port | Pick<Port, 'open'>,
   path: string,
-  options: { signal?: AbortSignal | undefined; onBytes?: (bytes: number) => void } = {},
+  options: {
+    signal?: AbortSignal | undefined;
+    onBytes?: (bytes: number) => void;
+    workers?: Workers | undefined;
+  } = {},
 ): Promise<string> {
   const handle = await port.open(path);
+  const blocks = [0, 1].map(() => takeBlock(Math.min(BLOCK, handle.size + 1)));
+  let hashing: Promise<void> | undefined;
   try {
-    const hash = createHash('sha256');
-    const block = Buffer.allocUnsafe(BLOCK);
-    for (let position = 0; ; ) {
+    const hash = streamHash(handle.size, options.workers);
+    for (let position = 0, turn = 0; ; turn = 1 - turn) {
       options.signal?.throwIfAborted();
+      const block = blocks[turn];
       const read = await handle.read(block, position);
-      hash.update(block.subarray(0, read));
+      await hashing;
+      hashing = Promise.resolve(hash.update(block.subarray(0, read)));
       position += read;
       options.onBytes?.(read);
       if (read < block.byteLength) break;
     }
-    return `sha256:${hash.digest('hex')}`;
+    await hashing;
+    return `sha256:${await hash.digest()}`;
   } finally {
+    await hashing?.catch(() => undefined);
+    for (const block of blocks) giveBack(block);
     await handle.close();
   }
 }

@@ -3,6 +3,7 @@
  * runs. Knows no array, no reference and no rule by name. All paths in a step are relative to the project, with `/`.
  */
 import type { Port, ReadPort } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
@@ -55,6 +56,8 @@ export interface Digester {
 
 export interface DigestOptions {
   port: ReadPort;
+  /** Threads for large content; hashed here without. */
+  workers?: Workers | undefined;
   signal: AbortSignal | undefined;
   onBytes: (bytes: number) => void;
   /** Digest of the bytes that a step last wrote under this path, when a record says so. */
@@ -69,6 +72,8 @@ export interface Memory {
   entries: ManifestEntry[];
   /** Handed to `run`, and stored in the record in case the outputs are lost. */
   state: Json;
+  /** What a person should know before the step runs or is restored; nobody is told while it is fresh. */
+  warnings?: string[];
 }
 
 export interface MemoryContext {
@@ -182,10 +187,19 @@ export interface RunContext {
   resolve(path: string): string;
   /** Where an output is to be written; it gets its final name when the step commits. */
   stage(output: Output): string;
-  /** `sha256:` digest of a staged file that is complete; taken once, and again for the record. */
-  stagedDigest(output: Output): Promise<string>;
+  /** `sha256:` digest of a staged file that is complete, for the record as well; `computed` when the rule took it while it wrote. */
+  stagedDigest(output: Output, computed?: string): Promise<string>;
+  /** Whether what stands under the name of an output is what firn last recorded there. */
+  isAsRecorded(output: Output): Promise<boolean>;
+  /**
+   * A file of these bytes (`sha256:`), copied from the stored outputs and proven; undefined when it is not stored. It is
+   * gone when the step ends.
+   */
+  stored(digest: string): Promise<string | undefined>;
   digests: ReadonlyMap<string, Digest>;
   state: Json | undefined;
+  /** Threads for work that takes long. */
+  workers: Workers;
   signal: AbortSignal;
   progress(done: number, total: number, unit: string): void;
   warn(message: string): void;

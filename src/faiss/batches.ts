@@ -19,6 +19,8 @@ export interface BatchOptions {
   from?: number;
   to?: number;
   signal?: AbortSignal | undefined;
+  /** Memory for the next batch; one buffer serves them all unless told. */
+  buffer?: (values: number) => Promise<Float32Array>;
 }
 
 /** Values in a batch: 2 Mi, 8 MiB. */
@@ -29,65 +31,123 @@ export function batchRows(dims: number): number {
   return Math.max(1, Math.min(16384, Math.floor(BATCH_VALUES / dims)));
 }
 
-/** The rows `from` (0) to `to` (all) in order. One buffer serves every batch. */
+/** The rows `from` (0) to `to` (all) in order. */
 export async function* floatBatches(reader: ArrayReader, options: BatchOptions = {}): AsyncGenerator<Batch> {
   const { from = 0, to = reader.rows, signal } = options;
   const { dims, dtype } = reader;
-  const size = batchRows(dims);
-  const buffer = new Float32Array(Math.min(size, Math.max(0, to - from)) * dims);
+  const size = Math.min(batchRows(dims), Math.max(0, to - from));
+  const own = options.buffer === undefined ? new Float32Array(size * dims) : undefined;
+  const next = async (): Promise<Float32Array> =>
+    own ?? (options.buffer?.(size * dims) as Promise<Float32Array>);
+  let buffer: Float32Array | undefined;
   let start = from;
   let filled = 0;
   for await (const block of reader.blocks({ from, to, ...(signal === undefined ? {} : { signal }) })) {
     signal?.throwIfAborted();
     const values = toFloat32(block.bytes, dtype);
     for (let row = 0; row < block.rows; ) {
+      buffer ??= await next();
       const count = Math.min(size - filled, block.rows - row);
       buffer.set(values.subarray(row * dims, (row + count) * dims), filled * dims);
       row += count;
       filled += count;
       if (filled === size) {
         yield { start, rows: filled, data: buffer };
+        buffer = undefined;
         start += filled;
         filled = 0;
       }
     }
   }
-  if (filled > 0) yield { start, rows: filled, data: buffer.subarray(0, filled * dims) };
+  if (buffer !== undefined) yield { start, rows: filled, data: buffer.subarray(0, filled * dims) };
 }
 
 /**
- * Refuses values that no distance can be computed from: not finite, or too large for float32.
- * @throws FirnError of kind `input` naming the row
+ * Hands the rows to `work` in batches of shared memory, `atOnce` of them at a time, begun in order. When one fails, the
+ * others are waited for and its error is thrown.
  */
-export function checkFinite(batch: Batch, reader: ArrayReader): void {
-  const { data, start } = batch;
-  // Zero times anything finite is zero; one sum tells for the whole batch.
-  let sum = 0;
-  for (let i = 0; i < data.length; i++) sum += data[i] * 0;
-  if (sum === 0) return;
-  const row = start + Math.floor(data.findIndex((value) => !Number.isFinite(value)) / reader.dims);
-  throw new FirnError('input', `row ${row} holds a value that is not a finite float32`, {
+export async function eachBatch(
+  reader: ArrayReader,
+  options: Omit<BatchOptions, 'buffer'> & { atOnce: number },
+  work: (batch: Batch) => Promise<void>,
+): Promise<void> {
+  const free: Float32Array[] = [];
+  const running = new Set<Promise<void>>();
+  let failed: { error: unknown } | undefined;
+  const buffer = async (values: number): Promise<Float32Array> => {
+    if (running.size >= options.atOnce) await Promise.race(running);
+    if (failed !== undefined) throw failed.error;
+    return free.pop() ?? new Float32Array(new SharedArrayBuffer(4 * values));
+  };
+  try {
+    for await (const batch of floatBatches(reader, { ...options, buffer })) {
+      const whole = new Float32Array(batch.data.buffer);
+      const done = work(batch)
+        .catch((error: unknown) => {
+          failed ??= { error };
+        })
+        .finally(() => {
+          running.delete(done);
+          free.push(whole);
+        });
+      running.add(done);
+    }
+  } finally {
+    await Promise.all(running);
+  }
+  if (failed !== undefined) throw failed.error;
+}
+
+/** Bits of the exponent of a float32; all of them are set in infinities and NaNs only. */
+const EXPONENT = 0x7f800000;
+const LOWEST_OF_EXPONENT = 0x00800000;
+
+/** The first value that is not finite; -1 when all are. */
+export function firstNotFinite(values: Float32Array): number {
+  const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
+  // Where all bits of an exponent are set, adding its lowest one carries into the sign.
+  let carried = 0;
+  for (let i = 0; i < bits.length; i++) carried |= (bits[i] & EXPONENT) + LOWEST_OF_EXPONENT;
+  return carried >= 0 ? -1 : values.findIndex((value) => !Number.isFinite(value));
+}
+
+/** For values that no distance can be computed from: not finite, or too large for float32. */
+export function notFinite(row: number, reader: ArrayReader): FirnError {
+  return new FirnError('input', `row ${row} holds a value that is not a finite float32`, {
     path: reader.path,
     advice: 'Embed that sequence again, or remove its row.',
   });
 }
 
-/** The rows with these ascending indices, one after the other. Memory is what is asked for. */
+/** @throws FirnError of kind `input` naming the row */
+export function checkFinite(batch: Batch, reader: ArrayReader): void {
+  const at = firstNotFinite(batch.data);
+  if (at >= 0) throw notFinite(batch.start + Math.floor(at / reader.dims), reader);
+}
+
+/** The rows with these indices, each list ascending, one after the other. Memory is what is asked for. */
 export async function gatherRows(
   reader: ArrayReader,
-  rows: Float64Array,
+  wanted: Float64Array[],
   signal?: AbortSignal,
-): Promise<Float32Array> {
+): Promise<Float32Array[]> {
   const { dims } = reader;
-  const gathered = new Float32Array(rows.length * dims);
-  const to = rows.length === 0 ? 0 : rows[rows.length - 1] + 1;
-  const collect = collector(rows, dims, gathered);
-  for await (const batch of floatBatches(reader, { to, signal })) collect(batch);
+  const gathered = wanted.map((rows) => new Float32Array(rows.length * dims));
+  const collect = wanted.map((rows, i) => collector(rows, dims, gathered[i]));
+  const to = wanted.reduce(
+    (end, rows) => Math.max(end, rows.length === 0 ? 0 : rows[rows.length - 1] + 1),
+    0,
+  );
+  for await (const block of reader.blocks({ to, ...(signal === undefined ? {} : { signal }) })) {
+    const { start, rows, bytes } = block;
+    const batch = { start, rows, data: toFloat32(bytes, reader.dtype) };
+    for (const take of collect) take(batch);
+  }
   return gathered;
 }
 
 /** Copies the wanted rows out of batches that come in order. */
-export function collector(rows: Float64Array, dims: number, into: Float32Array): (batch: Batch) => void {
+function collector(rows: Float64Array, dims: number, into: Float32Array): (batch: Batch) => void {
   let next = 0;
   return ({ start, rows: count, data }) => {
     for (; next < rows.length && rows[next] < start + count; next++) {

@@ -6,13 +6,15 @@
 import type { ArrayReader } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import type { Port, WriteHandle } from '../files/port.js';
+import { Workers } from '../workers/pool.js';
 import { checkFinite, floatBatches } from './batches.js';
 import { FLAT_DATA, flatHead, floatBytes, type Metric } from './format.js';
-import { buildIvf, type IvfFacts } from './ivf-build.js';
+import { appendIvf } from './ivf-append.js';
+import { buildIvf, type IvfFacts, type IvfRequest } from './ivf-build.js';
 import { writeNewFile } from './new-file.js';
 import { eligibleRows } from './sample.js';
 import { encodeTrailer, type Trailer } from './trailer.js';
-import { FLAT_ROWS, pickLists, type Training } from './training.js';
+import { FLAT_ROWS, pickLists, ROWS_PER_LIST, sampleRows, type Training } from './training.js';
 
 export interface BuildRequest {
   port: Port;
@@ -28,8 +30,14 @@ export interface BuildRequest {
   nprobe?: number;
   /** The centroids are made from the first so many rows (all). See `pickTrainedRows`. */
   trainedRows?: number;
+  /** Rows of the training sample for each list (64), as far as there are any. */
+  trainingRowsPerList?: number;
   /** An earlier index: when training would repeat what made its centroids, they are taken over. */
   prior?: string;
+  /** The earlier index is whole, and of the first rows of these embeddings: its lists may be taken over as well. */
+  priorHoldsFirstRows?: boolean;
+  /** Threads; some of its own unless told. */
+  workers?: Workers;
   /** Facts for the trailer, such as the digest of the embeddings; `index` is firn's own. */
   trailer?: Trailer;
   onProgress?: (done: number, total: number, phase: string) => void;
@@ -113,10 +121,16 @@ async function buildFlat({ embeddings, metric, signal, onProgress }: BuildReques
   return { end, reusedCentroids: false, facts: undefined } satisfies Built;
 }
 
-function buildLists(request: BuildRequest, out: WriteHandle, nlist: number): Promise<Built> {
+async function buildLists(request: BuildRequest, out: WriteHandle, nlist: number): Promise<Built> {
   const { port, embeddings, metric, recall = 0.95, nprobe, prior, signal } = request;
-  const { trainedRows = embeddings.rows, onProgress = () => {} } = request;
-  const ivf = {
+  const {
+    trainedRows = embeddings.rows,
+    onProgress = () => {},
+    trainingRowsPerList = ROWS_PER_LIST,
+  } = request;
+  const workers = request.workers ?? new Workers();
+  const wanted = sampleRows(nlist, embeddings.dims, trainingRowsPerList);
+  const ivf: IvfRequest = {
     port,
     embeddings,
     out,
@@ -125,11 +139,19 @@ function buildLists(request: BuildRequest, out: WriteHandle, nlist: number): Pro
     nlist,
     nprobe,
     trainedRows,
+    sampleRows: Math.min(wanted, eligibleRows(trainedRows)),
     prior,
+    workers,
     onProgress,
     signal,
   };
-  return buildIvf(ivf);
+  try {
+    const appended =
+      prior !== undefined && request.priorHoldsFirstRows ? await appendIvf(ivf, prior) : undefined;
+    return appended ?? (await buildIvf(ivf));
+  } finally {
+    if (request.workers === undefined) await workers.close();
+  }
 }
 
 /** What a trailer says about training, for `pickTrainedRows`; undefined when it says nothing, or of a Flat index. */

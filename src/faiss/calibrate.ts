@@ -4,10 +4,10 @@
  * Knows no file.
  */
 import type { Metric } from './format.js';
-import { dot, squaredL2 } from './matrix.js';
+import { dot, squaredL2 } from './vector-math.js';
 
 /** Queries asked, and neighbours looked for. */
-export const QUERIES = 512;
+export const QUERIES = 256;
 export const NEIGHBOURS = 10;
 
 /** One-sided 95 % of the normal distribution. */

@@ -4,10 +4,13 @@
  */
 import type { ArrayReader } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
-import { type Batch, floatBatches } from './batches.js';
+import { Workers } from '../workers/pool.js';
+import { type Batch, eachBatch, floatBatches } from './batches.js';
 import type { Metric } from './format.js';
 import { loadEngine, type MatrixEngine, plainEngine } from './matrix.js';
 import { type Accept, NearestRows, type Neighbour, type Rows } from './nearest.js';
+import type { Asked } from './nearest-jobs.js';
+import { ParallelNearest } from './parallel-nearest.js';
 
 /** Rows `from` up to, not including, `to`. */
 export interface RowRange {
@@ -25,13 +28,16 @@ export interface ExactOptions {
   from?: number;
   to?: number;
   accept?: Accept;
-  /** Who multiplies; found when needed unless told. */
-  engine?: MatrixEngine;
+  /** For each query the row that may not answer it. */
+  except?: Float64Array;
+  /** Threads for large searches without `accept`; some of its own unless told. */
+  workers?: Workers;
   signal?: AbortSignal | undefined;
 }
 
-/** Multiplications from which loading onnxruntime (a quarter of a second) pays off. */
+/** Multiplications from which loading onnxruntime pays off, and from which starting threads does. */
 const ENGINE_FROM = 1e9;
+const THREADS_FROM = 1e10;
 
 /** The engine for so many multiplications. */
 export function engineFor(multiplications: number): Promise<MatrixEngine> {
@@ -68,18 +74,37 @@ export async function exactSearch(
   metric: Metric,
   options: ExactOptions = {},
 ): Promise<Neighbour[][]> {
-  const { from = 0, to = reader.rows, accept, signal } = options;
+  const { from = 0, to = reader.rows, accept, except, signal } = options;
   const { dims } = reader;
   const count = countQueries(queries, dims, k, reader.path);
   const rows = Math.max(0, to - from);
-  const engine = options.engine ?? (await engineFor(count * rows * dims));
+  if (count === 0 || rows === 0) return Array.from({ length: count }, () => []);
+  const asked = { queries, dims, k: Math.min(k, rows), metric, except };
+  const work = count * rows * dims;
+  if (work >= THREADS_FROM && accept === undefined) return searchInThreads(reader, asked, options);
+  const engine = await engineFor(work);
   try {
-    const nearest = new NearestRows(queries, dims, Math.min(k, rows), metric, engine, accept);
-    if (count > 0 && rows > 0) {
-      for await (const batch of floatBatches(reader, { from, to, signal })) await nearest.add(rowsOf(batch));
-    }
+    const others: Accept | undefined = except === undefined ? accept : (id, query) => id !== except[query];
+    const nearest = new NearestRows(queries, dims, asked.k, metric, engine, others);
+    for await (const batch of floatBatches(reader, { from, to, signal })) await nearest.add(rowsOf(batch));
     return nearest.results();
   } finally {
-    if (options.engine === undefined) await engine.close();
+    await engine.close();
+  }
+}
+
+async function searchInThreads(
+  reader: ArrayReader,
+  asked: Omit<Asked, 'search'>,
+  { from = 0, to = reader.rows, signal, ...options }: ExactOptions,
+): Promise<Neighbour[][]> {
+  const workers = options.workers ?? new Workers();
+  try {
+    const nearest = new ParallelNearest(asked);
+    const atOnce = 2 * workers.size;
+    await eachBatch(reader, { from, to, signal, atOnce }, (batch) => nearest.add(workers.idlest(), batch));
+    return await nearest.results();
+  } finally {
+    if (options.workers === undefined) await workers.close();
   }
 }

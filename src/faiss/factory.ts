@@ -105,7 +105,8 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
   signal?.addEventListener('abort', abort, { once: true });
   try {
     const feed = async (): Promise<void> => {
-      await send(worker, floatBytes(await gatherRows(embeddings, sample, signal)));
+      const [trained] = await gatherRows(embeddings, [sample], signal);
+      await send(worker, floatBytes(trained));
       for await (const batch of floatBatches(embeddings, { signal })) {
         if (worker.stdin.destroyed) return;
         checkFinite(batch, embeddings);
@@ -151,9 +152,9 @@ async function measure(
   signal: AbortSignal | undefined,
 ) {
   const asked = queryRows(embeddings.rows, embeddings.rows, QUERIES);
-  const queries = await gatherRows(embeddings, asked, signal);
+  const [queries] = await gatherRows(embeddings, [asked], signal);
   const accept: Accept = (id, query) => id !== asked[query];
-  const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { accept, signal });
+  const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { except: asked, signal });
   const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept });
   let sum = 0;
   let total = 0;

@@ -1,25 +1,22 @@
 /**
- * Building an IVF,Flat index larger than memory. Pass 1 finds the list of every row; then the place of every byte
- * is known, and pass 2 writes each row where it belongs, while the same rows answer the queries that recall is
- * measured with. Memory: the training sample, one window of rows, and the list of each row (2 or 4 bytes).
+ * Building an IVF,Flat index larger than memory. Pass 1 finds the list of every row; then the place of every byte is
+ * known, and pass 2 writes each row where it belongs, while the same rows are compared with the queries that recall is
+ * measured by. Memory: the training sample, two windows of rows, and the list of each row (2 or 4 bytes).
  * Knows no pipeline.
  */
-import { createHash } from 'node:crypto';
 import type { ArrayReader } from '../arrays/types.js';
 import type { ReadPort, WriteHandle } from '../files/port.js';
-import { checkFinite, collector, floatBatches, gatherRows } from './batches.js';
-import { listRanks, NEIGHBOURS, QUERIES, recallOf, smallestNprobe } from './calibrate.js';
-import { rowsOf } from './exact.js';
-import { floatBytes, type IvfLayout, ivfHead, ivfLayout, type Metric } from './format.js';
-import { readIndexHeader } from './header.js';
-import { assignmentBias, ITERATIONS, kmeans, SEED } from './kmeans.js';
-import { ListWriter } from './list-writer.js';
-import { loadEngine, type MatrixEngine } from './matrix.js';
-import { NearestRows, type Neighbour } from './nearest.js';
-import { queryRows, trainingSample } from './sample.js';
-import { readTrailer, type Trailer } from './trailer.js';
-import { imbalanceOf, sampleRows } from './training.js';
-import { readFloats } from './vectors.js';
+import type { Workers } from '../workers/pool.js';
+import type { Assignment } from './assign-jobs.js';
+import type { Quantizer } from './assignment.js';
+import { eachBatch, notFinite } from './batches.js';
+import { listRanks, NEIGHBOURS, recallOf, smallestNprobe } from './calibrate.js';
+import { type IvfLayout, ivfHead, ivfLayout, type Metric } from './format.js';
+import { type Trained, type TrainingFacts, train } from './ivf-train.js';
+import { ListWriter, type ListWriterOptions } from './list-writer.js';
+import type { Neighbour } from './nearest.js';
+import { ParallelNearest } from './parallel-nearest.js';
+import { imbalanceOf } from './training.js';
 
 export interface IvfRequest {
   port: ReadPort;
@@ -31,8 +28,11 @@ export interface IvfRequest {
   /** Undefined: the smallest that reaches the recall. */
   nprobe: number | undefined;
   trainedRows: number;
+  /** Of the training sample. */
+  sampleRows: number;
   /** An earlier index whose centroids serve again when they would come out the same. */
   prior: string | undefined;
+  workers: Workers;
   onProgress: (done: number, total: number, phase: string) => void;
   signal: AbortSignal | undefined;
 }
@@ -48,179 +48,142 @@ export interface IvfResult {
 export interface IvfFacts {
   nlist: number;
   nprobe: number;
-  recall: { goal: number; measured: number; neighbours: number; queries: number };
+  /** Measured on the rows trained on; the goal is null when nprobe was told. */
+  recall: { goal: number | null; measured: number; neighbours: number; queries: number };
   imbalance: number;
   trainedImbalance: number;
   training: TrainingFacts;
 }
 
-/** Everything the centroids follow from, and their digest. */
-interface TrainingFacts {
-  rows: number;
-  sampleRows: number;
-  sample: string;
-  iterations: number;
-  seed: number;
-  engine: string;
-  centroids: string;
-}
-
 /** Builds the index into `out`, everything but the trailer. */
 export async function buildIvf(request: IvfRequest): Promise<IvfResult> {
-  const engine = await loadEngine();
-  try {
-    const trained = await train(request, engine);
-    const assigned = await assign(request, trained.centroids, engine);
-    const { embeddings, metric, out } = request;
-    const layout = ivfLayout(embeddings.dims, metric, assigned.sizes);
-    const truth = await place(request, layout, assigned, engine);
-    const { nprobe, measured } = calibrate(request, trained.centroids, assigned, truth);
-    // The header comes last: a file that was cut short by a crash is no index.
-    await out.write(ivfHead(layout, nprobe, trained.centroids), 0);
-    return {
-      end: layout.end,
-      reusedCentroids: trained.reused,
-      facts: {
-        nlist: layout.nlist,
-        nprobe,
-        recall: {
-          goal: request.recall,
-          measured,
-          neighbours: NEIGHBOURS,
-          queries: assigned.queryRows.length,
-        },
-        imbalance: imbalanceOf(assigned.sizes),
-        trainedImbalance: imbalanceOf(assigned.trainedSizes),
-        training: trained.facts,
+  const { embeddings, metric, nlist, out, trainedRows } = request;
+  const { rows, dims } = embeddings;
+  const trained = await train(request);
+  const truth = new ParallelNearest({
+    queries: trained.queries,
+    dims,
+    k: Math.min(NEIGHBOURS, rows),
+    metric,
+    except: trained.queryRows,
+  });
+  const lists = sharedLists(rows, nlist);
+  const { quantizer } = trained;
+  await assign({ ...request, quantizer, lists, from: 0 });
+  const sizes = sizesOf(lists, nlist, 0, rows);
+  const layout = ivfLayout(dims, metric, sizes);
+  await place(request, layout, lists, { truth });
+  const { nprobe, measured } = calibrate(request, trained, lists, await truth.results());
+  // The header comes last: a file that was cut short by a crash is no index.
+  await out.write(ivfHead(layout, nprobe, quantizer.centroids), 0);
+  return {
+    end: layout.end,
+    reusedCentroids: trained.reused,
+    facts: {
+      nlist,
+      nprobe,
+      recall: {
+        goal: request.nprobe === undefined ? request.recall : null,
+        measured,
+        neighbours: NEIGHBOURS,
+        queries: trained.queryRows.length,
       },
-    };
-  } finally {
-    await engine.close();
-  }
-}
-
-interface Trained {
-  centroids: Float32Array;
-  facts: TrainingFacts;
-  reused: boolean;
-}
-
-async function train(request: IvfRequest, engine: MatrixEngine): Promise<Trained> {
-  const { embeddings, trainedRows, nlist, metric, signal, onProgress } = request;
-  const { dims } = embeddings;
-  const rows = trainingSample(trainedRows, sampleRows(nlist, dims), SEED);
-  onProgress(0, ITERATIONS, 'train');
-  const sample = await gatherRows(embeddings, rows, signal);
-  const wanted = {
-    rows: trainedRows,
-    sampleRows: rows.length,
-    sample: sha256(sample),
-    iterations: ITERATIONS,
-    seed: SEED,
-    engine: engine.name,
+      imbalance: imbalanceOf(sizes),
+      trainedImbalance: imbalanceOf(sizesOf(lists, nlist, 0, trainedRows)),
+      training: trained.facts,
+    },
   };
-  const before = await priorCentroids(request, wanted);
-  if (before !== undefined) {
-    return { centroids: before, facts: { ...wanted, centroids: sha256(before) }, reused: true };
-  }
-  const onIteration = (done: number): void => onProgress(done, ITERATIONS, 'train');
-  const centroids = await kmeans(sample, dims, nlist, metric, { engine, onIteration, signal });
-  return { centroids, facts: { ...wanted, centroids: sha256(centroids) }, reused: false };
 }
 
-function sha256(values: Float32Array): string {
-  return createHash('sha256').update(floatBytes(values)).digest('hex');
+/** Places for the list of every row that all threads can write to. */
+export function sharedLists(rows: number, nlist: number): Uint16Array | Int32Array {
+  return nlist <= 0x10000
+    ? new Uint16Array(new SharedArrayBuffer(2 * rows))
+    : new Int32Array(new SharedArrayBuffer(4 * rows));
 }
 
-/** The centroids of the earlier index, if training now would give the same and they are as they were written. */
-async function priorCentroids(
-  { port, prior, embeddings, metric, nlist }: IvfRequest,
-  wanted: Omit<TrainingFacts, 'centroids'>,
-): Promise<Float32Array | undefined> {
-  if (prior === undefined) return undefined;
-  const facts = (await readTrailer(port, prior))?.index as Trailer | undefined;
-  const training = facts?.training as Trailer | undefined;
-  if (training === undefined || facts?.metric !== metric || facts.dims !== embeddings.dims) return undefined;
-  if (facts.nlist !== nlist) return undefined;
-  if (Object.entries(wanted).some(([name, value]) => training[name] !== value)) return undefined;
-  const header = await readIndexHeader(port, prior).catch(() => undefined);
-  if (header?.kind !== 'ivf' || header.nlist !== nlist || header.dims !== embeddings.dims) return undefined;
-  const handle = await port.open(prior);
-  try {
-    const centroids = await readFloats(handle, header.centroids, nlist * header.dims);
-    return sha256(centroids) === training.centroids ? centroids : undefined;
-  } finally {
-    await handle.close();
-  }
-}
-
-interface Assigned {
-  /** The list of every row. */
+export interface AssignRequest extends Pick<IvfRequest, 'embeddings' | 'workers' | 'onProgress' | 'signal'> {
+  quantizer: Quantizer;
+  /** One a row, from row 0. */
   lists: Uint16Array | Int32Array;
-  /** Rows of every list, of all rows and of those trained on. */
-  sizes: Float64Array;
-  trainedSizes: Float64Array;
-  /** The rows that recall is measured with, and their vectors. */
-  queryRows: Float64Array;
-  queries: Float32Array;
+  /** The first row whose list is wanted. */
+  from: number;
 }
 
-async function assign(request: IvfRequest, centroids: Float32Array, engine: MatrixEngine): Promise<Assigned> {
-  const { embeddings, metric, nlist, trainedRows, signal, onProgress } = request;
+const ASSIGN = new URL('./assign-jobs.js', import.meta.url);
+
+/** Finds the list of every row. */
+export async function assign(request: AssignRequest): Promise<void> {
+  const { embeddings, quantizer, lists, from, workers, signal } = request;
   const { rows, dims } = embeddings;
-  const bias = assignmentBias(centroids, dims, metric);
-  const lists = nlist <= 0x10000 ? new Uint16Array(rows) : new Int32Array(rows);
+  let done = from;
+  await eachBatch(embeddings, { from, signal, atOnce: 2 * workers.size }, async (batch) => {
+    const { start, data } = batch;
+    const end = start + batch.rows;
+    const assignment: Assignment = { data, quantizer, lists: lists.subarray(start, end) };
+    const bad = await workers.idlest().call<number>(ASSIGN, 'assignRows', assignment);
+    if (bad >= 0) throw notFinite(start + Math.floor(bad / dims), embeddings);
+    done += batch.rows;
+    request.onProgress(done, rows, 'assign');
+  });
+  signal?.throwIfAborted();
+}
+
+/** How many of the rows `from` up to `to` each list holds. */
+export function sizesOf(
+  lists: Uint16Array | Int32Array,
+  nlist: number,
+  from: number,
+  to: number,
+): Float64Array {
   const sizes = new Float64Array(nlist);
-  const trainedSizes = new Float64Array(nlist);
-  const wanted = queryRows(rows, trainedRows, QUERIES);
-  const queries = new Float32Array(wanted.length * dims);
-  const collectQueries = collector(wanted, dims, queries);
-  const nearest = new Int32Array(Math.min(rows, 16384));
-  for await (const batch of floatBatches(embeddings, { signal })) {
-    checkFinite(batch, embeddings);
-    collectQueries(batch);
-    await engine.nearest(batch.data, centroids, bias, dims, nearest);
-    for (let i = 0; i < batch.rows; i++) {
-      const list = nearest[i];
-      lists[batch.start + i] = list;
-      sizes[list] += 1;
-      if (batch.start + i < trainedRows) trainedSizes[list] += 1;
-    }
-    onProgress(batch.start + batch.rows, rows, 'assign');
-  }
-  return { lists, sizes, trainedSizes, queryRows: wanted, queries };
+  for (let row = from; row < to; row++) sizes[lists[row]] += 1;
+  return sizes;
 }
 
-/** Writes every row into its list; the true neighbours of the queries, themselves left out. */
-async function place(
-  request: IvfRequest,
+export interface PlaceOptions extends ListWriterOptions {
+  /** Hears of the rows trained on. */
+  truth?: ParallelNearest;
+}
+
+/** Writes every row from `firstRow` into its list. */
+export async function place(
+  request: Pick<IvfRequest, 'embeddings' | 'out' | 'trainedRows' | 'workers' | 'signal' | 'onProgress'>,
   layout: IvfLayout,
-  assigned: Assigned,
-  engine: MatrixEngine,
-): Promise<Neighbour[][]> {
-  const { embeddings, metric, out, signal, onProgress } = request;
+  lists: Uint16Array | Int32Array,
+  { truth, ...options }: PlaceOptions = {},
+): Promise<void> {
+  const { embeddings, out, trainedRows, workers, signal, onProgress } = request;
   const { rows, dims } = embeddings;
-  const k = Math.min(NEIGHBOURS, rows);
-  const notItself = (id: number, query: number): boolean => id !== assigned.queryRows[query];
-  const truth = new NearestRows(assigned.queries, dims, k, metric, engine, notItself);
-  const writer = new ListWriter(out, layout, assigned.lists);
-  for await (const batch of floatBatches(embeddings, { signal })) {
-    await truth.add(rowsOf(batch));
-    await writer.add(batch);
-    onProgress(batch.start + batch.rows, rows, 'write');
-  }
-  return truth.results();
+  const from = options.firstRow ?? 0;
+  if (from === rows) return;
+  const writer = new ListWriter(out, layout, lists, options);
+  // Rows are written in order, however many batches are under way.
+  let written: Promise<void> = Promise.resolve();
+  await eachBatch(embeddings, { from, signal, atOnce: 2 * workers.size }, async (batch) => {
+    const { start, data } = batch;
+    written = written.then(() => writer.add(batch));
+    const known = Math.min(start + batch.rows, trainedRows) - start;
+    const compared =
+      truth === undefined || known <= 0
+        ? undefined
+        : truth.add(workers.idlest(), { start, rows: known, data: data.subarray(0, known * dims) });
+    await Promise.all([written, compared]);
+    onProgress(start + batch.rows, rows, 'write');
+  });
+  signal?.throwIfAborted();
+  await writer.finish();
 }
 
 function calibrate(
   { metric, embeddings, recall, nprobe, nlist }: IvfRequest,
-  centroids: Float32Array,
-  { queries, lists }: Assigned,
+  { quantizer, queries }: Trained,
+  lists: Uint16Array | Int32Array,
   truth: Neighbour[][],
 ): { nprobe: number; measured: number } {
   const ranks = truth.map((neighbours, query) => {
     const where = neighbours.map(({ id }) => lists[id]);
-    return listRanks(queries, query, centroids, embeddings.dims, metric, where);
+    return listRanks(queries, query, quantizer.centroids, embeddings.dims, metric, where);
   });
   const chosen = nprobe ?? smallestNprobe(ranks, recall, nlist);
   return { nprobe: chosen, measured: recallOf(ranks, chosen).mean };

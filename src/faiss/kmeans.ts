@@ -2,12 +2,14 @@
  * k-means much as FAISS trains an IVF index: a fixed number of Lloyd's iterations from randomly chosen rows, and a
  * cluster split in two wherever one stays empty. FAISS prefers to split the cluster of most rows; among sequences
  * that may be one sequence many times, which nothing can split, so here it is the one of the largest squared error.
- * Equal input and engine give equal bytes.
- * Knows no file and no index.
+ * Rows come as codes on a grid (quantize.ts) and their sums are whole numbers, so equal input gives equal bytes on any
+ * machine with any number of threads. Knows no file and no index.
  */
+import type { Thread, Workers } from '../workers/pool.js';
 import type { Metric } from './format.js';
-import { dot, halfNorms, type MatrixEngine, squaredL2 } from './matrix.js';
+import { type Grid, type Scorer, scorerOf, ZERO_CODE } from './quantize.js';
 import { Random } from './sample.js';
+import { dot } from './vector-math.js';
 
 export const ITERATIONS = 10;
 export const SEED = 1234;
@@ -15,50 +17,88 @@ export const SEED = 1234;
 /** How far the two halves of a split cluster are moved apart, relative to their values (as faiss/Clustering.cpp has it). */
 const SPLIT = 1 / 1024;
 
-export interface KmeansOptions {
-  engine: MatrixEngine;
+const JOBS = new URL('./kmeans-jobs.js', import.meta.url);
+
+export interface KmeansRequest {
+  /** n * dims codes, n >= nlist, in memory that threads can share. */
+  codes: Uint8Array;
+  grid: Grid;
+  /** Where the centroids begin: see `firstCentroids`. */
+  first: Float32Array;
+  /** What rows are compared with centroids by. */
+  by: Scorer['kind'];
+  metric: Metric;
+  workers: Workers;
   /** After every iteration. */
-  onIteration?: ((done: number) => void) | undefined;
+  onIteration?: (done: number) => void;
   signal?: AbortSignal | undefined;
 }
 
-/**
- * The bias that turns the largest score `x . c + bias` into the nearest centroid: `-|c|^2 / 2` for L2, since
- * `|x - c|^2 = |x|^2 - 2 (x . c - |c|^2 / 2)`; nothing for the inner product.
- */
-export function assignmentBias(centroids: Float32Array, dims: number, metric: Metric): Float32Array {
-  return metric === 'l2' ? halfNorms(centroids, dims) : new Float32Array(centroids.length / dims);
+/** One thread's share of an iteration: rows `from` up to, not including, `to`. */
+export interface Share {
+  codes: Uint8Array;
+  from: number;
+  to: number;
+  grid: Grid;
+  scorer: Scorer;
+  /** The list of every row, shared by all. */
+  lists: Int32Array;
+}
+
+/** Of a share's rows: how many each cluster has, and the sums of their codes. */
+export interface ShareSums {
+  sizes: Float64Array;
+  sums: Float64Array;
 }
 
 /**
- * @param sample n * dims values, n >= nlist
  * @returns nlist * dims values. For the inner product they have length 1, as FAISS makes them (spherical k-means):
  *   longer ones would draw every vector to themselves.
  */
-export async function kmeans(
-  sample: Float32Array,
-  dims: number,
-  nlist: number,
-  metric: Metric,
-  options: KmeansOptions,
-): Promise<Float32Array> {
-  const rows = sample.length / dims;
-  const centroids = chooseRows(sample, dims, nlist);
-  if (metric === 'ip') normalize(centroids, dims);
-  const lists = new Int32Array(rows);
+export async function kmeans(request: KmeansRequest): Promise<Float32Array> {
+  const { codes, grid, by, metric, workers, signal } = request;
+  const dims = grid.centre.length;
+  const centroids = request.first.slice();
+  const lists = new Int32Array(new SharedArrayBuffer((4 * codes.length) / dims));
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
-    options.signal?.throwIfAborted();
-    await options.engine.nearest(sample, centroids, assignmentBias(centroids, dims, metric), dims, lists);
-    splitIntoEmpty(moveToMeans(sample, lists, centroids, dims), centroids, dims);
+    signal?.throwIfAborted();
+    const scorer = scorerOf(by, centroids, grid, metric);
+    const shares = workers.all().map((thread, i, all) => {
+      const [from, to] = [i, i + 1].map((part) => Math.floor((part * lists.length) / all.length));
+      return assignShare(thread, { codes, from, to, grid, scorer, lists });
+    });
+    const clusters = addUp(await Promise.all(shares));
+    moveToMeans(clusters, grid, centroids);
+    if (clusters.sizes.includes(0)) {
+      splitIntoEmpty(clusters.sizes, squaredErrors(codes, grid, lists, centroids), centroids, dims);
+    }
     if (metric === 'ip') normalize(centroids, dims);
-    options.onIteration?.(iteration + 1);
+    request.onIteration?.(iteration + 1);
   }
   return centroids;
 }
 
+function assignShare(thread: Thread, share: Share): Promise<ShareSums> {
+  return thread.call<ShareSums>(JOBS, 'assignShare', share);
+}
+
+function addUp([first, ...others]: ShareSums[]): ShareSums {
+  for (const { sizes, sums } of others) {
+    for (let i = 0; i < sizes.length; i++) first.sizes[i] += sizes[i];
+    for (let i = 0; i < sums.length; i++) first.sums[i] += sums[i];
+  }
+  return first;
+}
+
 /** `count` different rows in random order (the first steps of a Fisher-Yates shuffle). */
-function chooseRows(sample: Float32Array, dims: number, count: number): Float32Array {
-  const rows = sample.length / dims;
+export function firstCentroids(
+  codes: Uint8Array,
+  { centre, step }: Grid,
+  count: number,
+  metric: Metric,
+): Float32Array {
+  const dims = centre.length;
+  const rows = codes.length / dims;
   const order = Float64Array.from({ length: rows }, (_, row) => row);
   const random = new Random(SEED);
   const chosen = new Float32Array(count * dims);
@@ -66,47 +106,53 @@ function chooseRows(sample: Float32Array, dims: number, count: number): Float32A
     const j = i + random.below(rows - i);
     const row = order[j];
     order[j] = order[i];
-    chosen.set(sample.subarray(row * dims, (row + 1) * dims), i * dims);
+    for (let k = 0; k < dims; k++) {
+      chosen[i * dims + k] = centre[k] + (codes[row * dims + k] - ZERO_CODE) * step;
+    }
   }
+  if (metric === 'ip') normalize(chosen, dims);
   return chosen;
 }
 
-/** What is known of every cluster: its rows, and the sum of their squared distances to its centroid. */
-interface Clusters {
-  sizes: Float64Array;
-  errors: Float64Array;
+/** Puts every centroid that has rows at their mean. */
+function moveToMeans({ sizes, sums }: ShareSums, { centre, step }: Grid, centroids: Float32Array): void {
+  const dims = centre.length;
+  for (const [list, size] of sizes.entries()) {
+    if (size === 0) continue;
+    for (let i = 0; i < dims; i++) {
+      centroids[list * dims + i] = centre[i] + (sums[list * dims + i] / size - ZERO_CODE) * step;
+    }
+  }
 }
 
-/** Puts every centroid that has rows at their mean. */
-function moveToMeans(
-  sample: Float32Array,
+/** For every cluster the sum of the squared distances of its rows to its centroid. */
+function squaredErrors(
+  codes: Uint8Array,
+  { centre, step }: Grid,
   lists: Int32Array,
   centroids: Float32Array,
-  dims: number,
-): Clusters {
-  const nlist = centroids.length / dims;
-  const sizes = new Float64Array(nlist);
-  const errors = new Float64Array(nlist);
-  const sums = new Float64Array(centroids.length);
-  for (let row = 0; row < lists.length; row++) {
-    const list = lists[row];
-    sizes[list] += 1;
-    const from = row * dims;
-    const to = list * dims;
-    for (let i = 0; i < dims; i++) sums[to + i] += sample[from + i];
+): Float64Array {
+  const dims = centre.length;
+  const errors = new Float64Array(centroids.length / dims);
+  for (const [row, list] of lists.entries()) {
+    let error = 0;
+    for (let i = 0; i < dims; i++) {
+      const value = centre[i] + (codes[row * dims + i] - ZERO_CODE) * step;
+      const off = value - centroids[list * dims + i];
+      error += off * off;
+    }
+    errors[list] += error;
   }
-  for (let list = 0; list < nlist; list++) {
-    if (sizes[list] === 0) continue;
-    for (let i = list * dims; i < (list + 1) * dims; i++) centroids[i] = sums[i] / sizes[list];
-  }
-  for (let row = 0; row < lists.length; row++) {
-    errors[lists[row]] += squaredL2(sample, row * dims, centroids, lists[row] * dims, dims);
-  }
-  return { sizes, errors };
+  return errors;
 }
 
 /** Every empty cluster takes half of the one with the largest error; the two centroids are moved a little apart. */
-function splitIntoEmpty({ sizes, errors }: Clusters, centroids: Float32Array, dims: number): void {
+function splitIntoEmpty(
+  sizes: Float64Array,
+  errors: Float64Array,
+  centroids: Float32Array,
+  dims: number,
+): void {
   for (const [empty, size] of sizes.entries()) {
     if (size > 0) continue;
     let widest = 0;

@@ -1,80 +1,161 @@
 /**
  * Rows that come in order, written to where their lists stand in the file. A window of rows is sorted by list in
- * memory first, so that a write covers all of the window's rows of one list. Knows no distance.
+ * memory first, so that a write covers all of the window's rows of one list; while it is written the next one fills.
+ * Knows no distance.
  */
+import { atOnce } from '../at-once.js';
 import type { WriteHandle } from '../files/port.js';
 import type { Batch } from './batches.js';
 import { floatBytes, ID_BYTES, type IvfLayout } from './format.js';
 
+/** Writes under way at a time. */
+const WRITES = 8;
+/** Rows whose ids are put in order at once. */
+const IDS_AT_ONCE = 4 * 1024 * 1024;
+
+interface Window {
+  codes: Float32Array;
+  /** Where the rows of each list start in the window (nlist + 1 entries), and how many have come. */
+  starts: Int32Array;
+  come: Int32Array;
+}
+
+export interface ListWriterOptions {
+  /** The first row that comes; earlier ones are in the file already (0). */
+  firstRow?: number;
+  /** Bytes of vectors sorted at once (32 MiB). */
+  windowBytes?: number;
+}
+
 export class ListWriter {
   private readonly windowRows: number;
-  private readonly codes: Float32Array;
-  private readonly ids: BigInt64Array;
-  /** Rows of each list that are in the file. */
+  private readonly firstRow: number;
+  /** Rows of each list that are in the file, and those that were before any came. */
   private readonly written: Float64Array;
-  /** Where the window's rows of each list start in the window (nlist + 1 entries), and how many have come. */
-  private readonly starts: Int32Array;
-  private readonly come: Int32Array;
-  private first = 0;
+  private readonly before: Float64Array;
+  private window: Window;
+  private spare: Window | undefined;
+  private writing: Promise<void> = Promise.resolve();
+  private first: number;
   private filled = 0;
 
-  /** @param lists the list of every row, counted in `layout.sizes` @param windowBytes of vectors sorted at once */
+  /** @param lists the list of every row, from row 0; counted in `layout.sizes` */
   constructor(
     private readonly out: WriteHandle,
     private readonly layout: IvfLayout,
     private readonly lists: Uint16Array | Int32Array,
-    windowBytes = 64 * 1024 * 1024,
+    { firstRow = 0, windowBytes = 32 * 1024 * 1024 }: ListWriterOptions = {},
   ) {
-    const { dims, rows, nlist } = layout;
-    this.windowRows = Math.max(1, Math.min(rows, Math.floor(windowBytes / (4 * dims))));
-    this.codes = new Float32Array(this.windowRows * dims);
-    this.ids = new BigInt64Array(this.windowRows);
-    this.written = new Float64Array(nlist);
-    this.starts = new Int32Array(nlist + 1);
-    this.come = new Int32Array(nlist);
-    this.openWindow();
+    const { dims, rows, nlist, sizes } = layout;
+    this.firstRow = firstRow;
+    this.first = firstRow;
+    this.windowRows = Math.max(1, Math.min(rows - firstRow, Math.floor(windowBytes / (4 * dims))));
+    this.before = Float64Array.from(sizes);
+    for (let row = firstRow; row < rows; row++) this.before[lists[row]] -= 1;
+    this.written = Float64Array.from(this.before);
+    this.window = this.newWindow();
+    this.spare = this.windowRows < rows - firstRow ? this.newWindow() : undefined;
+    this.countWindow();
+    if (nlist === 0) throw new RangeError('an index needs a list');
   }
 
-  /** The next rows. After the last row of the index everything is written. */
+  /** The next rows. */
   async add(batch: Batch): Promise<void> {
     const { dims, rows } = this.layout;
     for (let i = 0; i < batch.rows; i++) {
+      const { codes, starts, come } = this.window;
       const list = this.lists[batch.start + i];
-      const slot = this.starts[list] + this.come[list];
-      this.come[list] += 1;
-      this.codes.set(batch.data.subarray(i * dims, (i + 1) * dims), slot * dims);
-      this.ids[slot] = BigInt(batch.start + i);
+      const slot = starts[list] + come[list];
+      come[list] += 1;
+      codes.set(batch.data.subarray(i * dims, (i + 1) * dims), slot * dims);
       this.filled += 1;
-      if (this.filled === Math.min(this.windowRows, rows - this.first)) await this.writeWindow();
+      if (this.filled === Math.min(this.windowRows, rows - this.first)) await this.turn();
     }
+  }
+
+  /** After the last row: everything is written, the ids too. */
+  async finish(): Promise<void> {
+    await this.writing;
+    const { nlist } = this.layout;
+    for (let from = 0; from < nlist; ) {
+      let to = from;
+      let rows = 0;
+      for (; to < nlist && (to === from || rows + this.come(to) <= IDS_AT_ONCE); to++) rows += this.come(to);
+      await this.writeIds(from, to, rows);
+      from = to;
+    }
+  }
+
+  private come(list: number): number {
+    return this.layout.sizes[list] - this.before[list];
+  }
+
+  private newWindow(): Window {
+    const { dims, nlist } = this.layout;
+    return {
+      codes: new Float32Array(this.windowRows * dims),
+      starts: new Int32Array(nlist + 1),
+      come: new Int32Array(nlist),
+    };
   }
 
   /** Counts the rows of each list among the window's rows. */
-  private openWindow(): void {
+  private countWindow(): void {
+    const { starts, come } = this.window;
     const end = Math.min(this.layout.rows, this.first + this.windowRows);
-    this.starts.fill(0);
-    this.come.fill(0);
-    for (let row = this.first; row < end; row++) this.starts[this.lists[row] + 1] += 1;
-    for (let list = 0; list < this.layout.nlist; list++) this.starts[list + 1] += this.starts[list];
+    starts.fill(0);
+    come.fill(0);
+    for (let row = this.first; row < end; row++) starts[this.lists[row] + 1] += 1;
+    for (let list = 0; list < come.length; list++) starts[list + 1] += starts[list];
   }
 
-  private async writeWindow(): Promise<void> {
-    const { dims, nlist, sizes, offsets } = this.layout;
-    for (let list = 0; list < nlist; list++) {
-      const [from, to] = [this.starts[list], this.starts[list + 1]];
-      if (from === to) continue;
-      const codes = floatBytes(this.codes.subarray(from * dims, to * dims));
-      const ids = this.ids.subarray(from, to);
-      const idsAt = offsets[list] + sizes[list] * 4 * dims;
-      await this.out.write(codes, offsets[list] + this.written[list] * 4 * dims);
-      await this.out.write(
-        Buffer.from(ids.buffer, ids.byteOffset, ids.byteLength),
-        idsAt + this.written[list] * ID_BYTES,
-      );
-      this.written[list] += to - from;
-    }
+  /** Writes the full window in the background, once the one before is written, and goes on with the other. */
+  private async turn(): Promise<void> {
+    await this.writing;
+    const full = this.window;
     this.first += this.filled;
     this.filled = 0;
-    this.openWindow();
+    this.writing = this.writeWindow(full);
+    // A failure is thrown where the window is waited for.
+    this.writing.catch(() => {});
+    if (this.spare === undefined) {
+      await this.writing;
+    } else {
+      this.window = this.spare;
+      this.spare = full;
+    }
+    this.countWindow();
+  }
+
+  private async writeWindow({ codes, starts }: Window): Promise<void> {
+    const { dims, nlist, offsets } = this.layout;
+    await atOnce(WRITES, Array(nlist).keys(), async (list) => {
+      const [from, to] = [starts[list], starts[list + 1]];
+      if (from === to) return;
+      const bytes = floatBytes(codes.subarray(from * dims, to * dims));
+      await this.out.write(bytes, offsets[list] + this.written[list] * 4 * dims);
+      this.written[list] += to - from;
+    });
+  }
+
+  /** The ids of the rows of lists `from` up to, not including, `to`, `rows` of them. */
+  private async writeIds(from: number, to: number, rows: number): Promise<void> {
+    const { dims, sizes, offsets, rows: end } = this.layout;
+    const ids = new BigInt64Array(rows);
+    const next = new Float64Array(to - from);
+    for (let list = from + 1; list < to; list++)
+      next[list - from] = next[list - 1 - from] + this.come(list - 1);
+    const starts = next.slice();
+    for (let row = this.firstRow; row < end; row++) {
+      const list = this.lists[row];
+      if (list >= from && list < to) ids[next[list - from]++] = BigInt(row);
+    }
+    await atOnce(WRITES, Array(to - from).keys(), async (i) => {
+      if (starts[i] === next[i]) return;
+      const piece = ids.subarray(starts[i], next[i]);
+      const list = from + i;
+      const at = offsets[list] + sizes[list] * 4 * dims + this.before[list] * ID_BYTES;
+      await this.out.write(Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength), at);
+    });
   }
 }

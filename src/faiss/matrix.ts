@@ -2,66 +2,67 @@
  * Matrix products, through onnxruntime-node where it can be loaded and in plain JavaScript elsewhere.
  * Knows no index and no file.
  */
-import { existsSync, readdirSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
 import type { InferenceSession, Tensor } from 'onnxruntime-node';
-import { nearestModel, productModel } from './onnx-model.js';
+import type { Metric } from './format.js';
+import { type Model, productModel, scoreModel } from './onnx-model.js';
+import {
+  type CodedCentroids,
+  codesOf,
+  type FloatCentroids,
+  type Grid,
+  type Scorer,
+  ZERO_CODE,
+} from './quantize.js';
+import { dot } from './vector-math.js';
 
-/** Who multiplies. Both operations take row-major float32: a (n x d), b (m x d), bias (m). */
+/** Who multiplies. Arrays are row-major. */
 export interface MatrixEngine {
-  /** The program and version behind the numbers; rounding depends on it, so it belongs into keys. */
   readonly name: string;
-  /** `into[i * m + j] = a_i . b_j + bias_j`; `into` has n * m places. */
-  products(
-    a: Float32Array,
-    b: Float32Array,
-    bias: Float32Array,
-    d: number,
-    into: Float32Array,
-  ): Promise<void>;
-  /** `into[i] = argmax_j (a_i . b_j + bias_j)`, the smallest such j; `into` has n places. */
-  nearest(a: Float32Array, b: Float32Array, bias: Float32Array, d: number, into: Int32Array): Promise<void>;
+  /**
+   * Scores of rows b (m x d) for queries a (n x d): `a_i . b_j - |b_j|^2 / 2`, or `a_i . b_j` for the inner product, in
+   * float32. Neither may be shared memory.
+   */
+  products(a: Float32Array, b: Float32Array, d: number, metric: Metric, into: Products): Promise<void>;
+  /**
+   * The centroids of the largest scores of every row (float32, or coded on the grid), largest first, the smaller number
+   * first of equal ones. By codes every engine gives the same; by floats, up to rounding.
+   */
+  candidates(rows: Float32Array | Uint8Array, grid: Grid, scorer: Scorer, into: Candidates): Promise<void>;
   close(): Promise<void>;
 }
 
-const require = createRequire(import.meta.url);
-
-/**
- * The name of the engine that `loadEngine` finds, for keys; cheap, for nothing is loaded. A package that stands
- * there whole but fails to load is the one case in which it is mistaken.
- */
-export function engineName(): string {
-  const root = runtimeDirectory();
-  return root === undefined ? plainEngine.name : `onnxruntime-node ${runtimeVersion(root)}`;
+/** What `products` fills; there may be more places than scores. */
+export interface Products {
+  /** n * m */
+  scores: Float32Array;
+  /** n: the largest score of each query. */
+  most: Float32Array;
+  /** m: `|b_j|^2 / 2`, whatever the metric. */
+  halves: Float32Array;
 }
 
-/** Where onnxruntime-node is installed with a library for this machine. */
-function runtimeDirectory(): string | undefined {
-  try {
-    const root = dirname(require.resolve('onnxruntime-node/package.json'));
-    const library = join(process.platform, process.arch, 'onnxruntime_binding.node');
-    const found = readdirSync(join(root, 'bin')).some((api) => existsSync(join(root, 'bin', api, library)));
-    return found ? root : undefined;
-  } catch {
-    return undefined;
-  }
+/** For every row `each` centroids and their scores; both arrays have rows * each places. */
+export interface Candidates {
+  /** At most the number of centroids. */
+  each: number;
+  lists: Int32Array;
+  scores: Float32Array;
 }
 
-function runtimeVersion(root: string): string {
-  return (require(join(root, 'package.json')) as { version: string }).version;
+export function candidatesFor(rows: number, each: number): Candidates {
+  return { each, lists: new Int32Array(rows * each), scores: new Float32Array(rows * each) };
 }
 
 type Runtime = Pick<typeof import('onnxruntime-node'), 'InferenceSession' | 'Tensor'>;
 
-/** Scores held at once inside `nearest`: 4 Mi floats, 16 MiB, whatever the number of rows. */
-const SCORES = 4 * 1024 * 1024;
+/** Scores held at once inside `candidates`: what stays in the cache of a core. */
+const SCORES = 512 * 1024;
 
 /**
  * The engine of this machine. onnxruntime-node is loaded on the first call; where it is not installed or does not
- * run here, the answer is the plain engine: as correct, some fifty times slower.
- * @param threads for the products; the cores of this machine unless told
+ * run here, the answer is the plain engine: the same results, some fifty times slower.
+ * @param threads for one product; the cores of this machine unless told
  */
 export async function loadEngine(threads = availableParallelism()): Promise<MatrixEngine> {
   let runtime: Runtime;
@@ -73,7 +74,7 @@ export async function loadEngine(threads = availableParallelism()): Promise<Matr
   return runtimeEngine(runtime, threads);
 }
 
-async function runtimeEngine(runtime: Runtime, threads: number): Promise<MatrixEngine> {
+function runtimeEngine(runtime: Runtime, threads: number): MatrixEngine {
   // Without the arena and the memory pattern, memory is given back after every product and stays flat.
   const options: InferenceSession.SessionOptions = {
     intraOpNumThreads: threads,
@@ -82,113 +83,132 @@ async function runtimeEngine(runtime: Runtime, threads: number): Promise<MatrixE
     enableMemPattern: false,
     logSeverityLevel: 3,
   };
-  const product = await runtime.InferenceSession.create(productModel(), options);
-  const nearest = await runtime.InferenceSession.create(nearestModel(), options);
-  const matrix = (data: Float32Array, d: number): Tensor =>
-    new runtime.Tensor('float32', data, [data.length / d, d]);
+  const sessions = new Map<string, Promise<InferenceSession>>();
+  const session = ({ name, bytes }: Model): Promise<InferenceSession> => {
+    const made = sessions.get(name) ?? runtime.InferenceSession.create(bytes(), options);
+    sessions.set(name, made);
+    return made;
+  };
+  const { Tensor } = runtime;
+  const scalar = (value: number): Tensor => new Tensor('float32', Float32Array.of(value), []);
+  const scorerFeeds = (scorer: Scorer): Record<string, Tensor> => {
+    const { dims, nlist } = scorer;
+    const bias = new Tensor('float32', scorer.bias, [nlist]);
+    if (scorer.kind === 'floats') {
+      return { bias, centroids: new Tensor('float32', scorer.values, [nlist, dims]) };
+    }
+    const centroids = new Tensor('int8', scorer.codes, [dims, nlist]);
+    return { bias, centroids, centroidStep: scalar(scorer.step) };
+  };
   return {
-    name: engineName(),
-    async products(a, b, bias, d, into) {
+    name: 'onnxruntime',
+    async products(a, b, d, metric, into) {
       const [n, m] = [a.length / d, b.length / d];
       if (n === 0 || m === 0) return;
-      const out = new runtime.Tensor('float32', into.subarray(0, n * m), [n, m]);
-      const feeds = { a: matrix(a, d), b: matrix(b, d), bias: new runtime.Tensor('float32', bias, [m]) };
-      await product.run(feeds, { out });
+      const feeds = {
+        a: new Tensor('float32', a, [n, d]),
+        b: new Tensor('float32', b, [m, d]),
+        half: scalar(0.5),
+      };
+      await (await session(productModel(metric))).run(feeds, {
+        scores: new Tensor('float32', into.scores.subarray(0, n * m), [n, m]),
+        most: new Tensor('float32', into.most.subarray(0, n), [n]),
+        halves: new Tensor('float32', into.halves.subarray(0, m), [m]),
+      });
     },
-    async nearest(a, b, bias, d, into) {
-      const [n, m] = [a.length / d, b.length / d];
-      const step = rowsPerProduct(m);
-      const feeds = { b: matrix(b, d), bias: new runtime.Tensor('float32', bias, [m]) };
-      for (let from = 0; from < n; from += step) {
-        const to = Math.min(n, from + step);
-        const out = new runtime.Tensor('int32', into.subarray(from, to), [to - from]);
-        await nearest.run({ ...feeds, a: matrix(a.subarray(from * d, to * d), d) }, { out });
+    async candidates(rows, grid, scorer, { each, lists, scores }) {
+      const { dims, nlist, kind } = scorer;
+      const coded = rows instanceof Uint8Array;
+      const running = await session(scoreModel(coded ? 'codes' : 'rows', kind));
+      const feeds: Record<string, Tensor> = {
+        ...scorerFeeds(scorer),
+        each: new Tensor('int64', BigInt64Array.of(BigInt(each)), [1]),
+        centre: new Tensor('float32', grid.centre, [dims]),
+        step: scalar(grid.step),
+        zero: new Tensor('uint8', Uint8Array.of(ZERO_CODE), []),
+      };
+      for (const name of Object.keys(feeds)) if (!running.inputNames.includes(name)) delete feeds[name];
+      const count = rows.length / dims;
+      const step = Math.min(count, Math.max(16, Math.floor(SCORES / Math.max(nlist, dims))));
+      // Copied, since the runtime takes no shared memory.
+      const piece = coded ? new Uint8Array(step * dims) : new Float32Array(step * dims);
+      for (let from = 0; from < count; from += step) {
+        const to = Math.min(count, from + step);
+        piece.set(rows.subarray(from * dims, to * dims));
+        const part = piece.subarray(0, (to - from) * dims);
+        const input = new Tensor(coded ? 'uint8' : 'float32', part, [to - from, dims]);
+        const found = await running.run({ ...feeds, rows: input });
+        scores.set(found.scores.data as Float32Array, from * each);
+        const ids = found.lists.data as BigInt64Array;
+        const words = new Int32Array(ids.buffer, ids.byteOffset, 2 * ids.length);
+        for (let i = 0; i < ids.length; i++) lists[from * each + i] = words[2 * i];
       }
     },
     async close() {
-      await product.release();
-      await nearest.release();
+      for (const one of sessions.values()) await (await one).release();
     },
   };
 }
 
-/** Rows whose scores against m others are held at once. */
-function rowsPerProduct(m: number): number {
-  return Math.max(64, Math.floor(SCORES / m));
-}
-
-/** The engine that needs no package: sums in double precision, one product after the other. */
+/** The engine that needs no package, one product after the other; those of floats in double precision. */
 export const plainEngine: MatrixEngine = {
   name: 'javascript',
-  async products(a, b, bias, d, into) {
+  async products(a, b, d, metric, { scores, most, halves }) {
     const [n, m] = [a.length / d, b.length / d];
+    for (let j = 0; j < m; j++) halves[j] = dot(b, j * d, b, j * d, d) / 2;
     for (let i = 0; i < n; i++) {
-      for (let j = 0; j < m; j++) into[i * m + j] = dot(a, i * d, b, j * d, d) + bias[j];
+      most[i] = -Infinity;
+      for (let j = 0; j < m; j++) {
+        const score = dot(a, i * d, b, j * d, d) - (metric === 'l2' ? halves[j] : 0);
+        scores[i * m + j] = score;
+        if (score > most[i]) most[i] = score;
+      }
     }
   },
-  async nearest(a, b, bias, d, into) {
-    const [n, m] = [a.length / d, b.length / d];
-    for (let i = 0; i < n; i++) {
-      let best = -Infinity;
-      let where = 0;
-      for (let j = 0; j < m; j++) {
-        const score = dot(a, i * d, b, j * d, d) + bias[j];
-        if (score > best) {
-          best = score;
-          where = j;
-        }
+  async candidates(rows, grid, scorer, { each, lists, scores }) {
+    const { nlist, dims } = scorer;
+    const all = new Float32Array(nlist);
+    const score = scorer.kind === 'codes' ? codeScores(rows, grid, scorer) : floatScores(rows, grid, scorer);
+    for (let row = 0; row < rows.length / dims; row++) {
+      score(row, all);
+      for (let place = 0; place < each; place++) {
+        let best = -1;
+        for (let list = 0; list < nlist; list++) if (best < 0 || all[list] > all[best]) best = list;
+        lists[row * each + place] = best;
+        scores[row * each + place] = all[best];
+        all[best] = -Infinity;
       }
-      into[i] = where;
     }
   },
   async close() {},
 };
 
-/**
- * The inner product of d values of a and of b, from the given positions, summed in double precision. Four sums run
- * side by side, since one would wait for each addition.
- */
-export function dot(a: Float32Array, fromA: number, b: Float32Array, fromB: number, d: number): number {
-  let s0 = 0;
-  let s1 = 0;
-  let s2 = 0;
-  let s3 = 0;
-  let i = 0;
-  for (; i + 3 < d; i += 4) {
-    s0 += a[fromA + i] * b[fromB + i];
-    s1 += a[fromA + i + 1] * b[fromB + i + 1];
-    s2 += a[fromA + i + 2] * b[fromB + i + 2];
-    s3 += a[fromA + i + 3] * b[fromB + i + 3];
-  }
-  for (; i < d; i++) s0 += a[fromA + i] * b[fromB + i];
-  return s0 + s1 + (s2 + s3);
+function codeScores(rows: Float32Array | Uint8Array, grid: Grid, scorer: CodedCentroids) {
+  const { nlist, dims, codes: centroids, step, bias } = scorer;
+  const codes = rows instanceof Uint8Array ? rows : new Uint8Array(rows.length);
+  if (!(rows instanceof Uint8Array)) codesOf(rows, grid, codes);
+  const scale = grid.step * step;
+  const sums = new Int32Array(nlist);
+  return (row: number, into: Float32Array): void => {
+    sums.fill(0);
+    for (let j = 0; j < dims; j++) {
+      const value = codes[row * dims + j] - ZERO_CODE;
+      const from = j * nlist;
+      for (let list = 0; list < nlist; list++) sums[list] += value * centroids[from + list];
+    }
+    // Rounded where a processor rounds: the whole number, and once after scale and bias.
+    for (let list = 0; list < nlist; list++) into[list] = Math.fround(sums[list]) * scale + bias[list];
+  };
 }
 
-/** The squared Euclidean distance of the same, summed in the same way; exactly 0 for equal vectors. */
-export function squaredL2(a: Float32Array, fromA: number, b: Float32Array, fromB: number, d: number): number {
-  let s0 = 0;
-  let s1 = 0;
-  let s2 = 0;
-  let s3 = 0;
-  let i = 0;
-  for (; i + 3 < d; i += 4) {
-    const d0 = a[fromA + i] - b[fromB + i];
-    const d1 = a[fromA + i + 1] - b[fromB + i + 1];
-    const d2 = a[fromA + i + 2] - b[fromB + i + 2];
-    const d3 = a[fromA + i + 3] - b[fromB + i + 3];
-    s0 += d0 * d0;
-    s1 += d1 * d1;
-    s2 += d2 * d2;
-    s3 += d3 * d3;
-  }
-  for (; i < d; i++) {
-    const difference = a[fromA + i] - b[fromB + i];
-    s0 += difference * difference;
-  }
-  return s0 + s1 + (s2 + s3);
-}
-
-/** `-|b_j|^2 / 2` for every row of b: the bias with which the largest score is the smallest L2 distance. */
-export function halfNorms(b: Float32Array, d: number): Float32Array {
-  return Float32Array.from({ length: b.length / d }, (_, j) => -dot(b, j * d, b, j * d, d) / 2);
+function floatScores(rows: Float32Array | Uint8Array, { centre, step }: Grid, scorer: FloatCentroids) {
+  const { nlist, dims, values, bias } = scorer;
+  const centred = new Float32Array(dims);
+  const [scale, origin] =
+    rows instanceof Uint8Array ? [step, new Float32Array(dims).fill(ZERO_CODE)] : [1, centre];
+  return (row: number, into: Float32Array): void => {
+    for (let j = 0; j < dims; j++) centred[j] = (rows[row * dims + j] - origin[j]) * scale;
+    for (let list = 0; list < nlist; list++)
+      into[list] = dot(centred, 0, values, list * dims, dims) + bias[list];
+  };
 }

@@ -4,7 +4,8 @@
  * that. So the answer does not depend on who multiplies. Knows no file and no index.
  */
 import type { Metric } from './format.js';
-import { dot, halfNorms, type MatrixEngine, plainEngine, squaredL2 } from './matrix.js';
+import { type MatrixEngine, type Products, plainEngine } from './matrix.js';
+import { dot, squaredL2 } from './vector-math.js';
 
 export interface Neighbour {
   id: number;
@@ -14,6 +15,15 @@ export interface Neighbour {
 
 /** Whether the row with this id may answer the query with this number. */
 export type Accept = (id: number, query: number) => boolean;
+
+/** The k nearest of answers that were found among different rows. */
+export function mergeNeighbours(parts: Neighbour[][], k: number, metric: Metric): Neighbour[] {
+  const sign = metric === 'l2' ? 1 : -1;
+  return parts
+    .flat()
+    .sort((a, b) => sign * (a.distance - b.distance) || a.id - b.id)
+    .slice(0, k);
+}
 
 /** The smallest k keys seen so far, in order; equal keys by smaller id. */
 class Best {
@@ -71,8 +81,9 @@ export interface Rows {
 
 /** Below this many multiplications a block is compared directly: preparing a product would cost more. */
 const PRODUCT_FROM = 1 << 19;
-/** Scores held at once: 2 Mi floats, 8 MiB. */
-const SCORES = 2 * 1024 * 1024;
+/** Queries and rows in one product: the scores stay in the cache of a core. */
+const QUERIES_AT_ONCE = 256;
+const ROWS_AT_ONCE = 1024;
 /** Rounding of float32: half a unit in the last place. */
 const ROUNDING = 2 ** -24;
 /** Beyond this squares overflow float32, and a product says nothing. */
@@ -81,7 +92,9 @@ const LARGE = 1e18;
 export class NearestRows {
   private readonly best: Best[];
   private readonly norms: Float64Array;
-  private scores = new Float32Array(0);
+  /** Memory of products, made for the first. */
+  private piece = new Float32Array(0);
+  private found: Products | undefined;
 
   /** @param queries n * dims values @param accept asked only about rows that would otherwise be an answer */
   constructor(
@@ -132,39 +145,66 @@ export class NearestRows {
 
   private async addByProduct(rows: Rows, asked: Int32Array): Promise<void> {
     const { dims } = this;
-    const halves = halfNorms(rows.data, dims);
-    const length = Math.sqrt(halves.reduce((most, half) => Math.max(most, -2 * half), 0));
-    const bias = this.metric === 'l2' ? halves : new Float32Array(rows.count);
-    const step = Math.max(1, Math.floor(SCORES / rows.count));
-    for (let from = 0; from < asked.length; from += step) {
-      const part = asked.subarray(from, from + step);
-      if (this.scores.length < part.length * rows.count) {
-        this.scores = new Float32Array(part.length * rows.count);
-      }
-      await this.engine.products(this.gather(part), rows.data, bias, dims, this.scores);
-      for (const [i, query] of part.entries()) {
-        this.offerPromising(query, rows, this.scores.subarray(i * rows.count, (i + 1) * rows.count), length);
+    if (this.piece.length === 0) this.piece = new Float32Array(ROWS_AT_ONCE * dims);
+    for (let from = 0; from < rows.count; from += ROWS_AT_ONCE) {
+      const to = Math.min(rows.count, from + ROWS_AT_ONCE);
+      // Copied, since the runtime takes no shared memory.
+      const data = this.piece.subarray(0, (to - from) * dims);
+      data.set(rows.data.subarray(from * dims, to * dims));
+      const piece: Rows = {
+        data,
+        count: to - from,
+        id: (row) => rows.id(from + row),
+      };
+      await this.addPiece(piece, asked);
+    }
+  }
+
+  private async addPiece(rows: Rows, asked: Int32Array): Promise<void> {
+    this.found ??= {
+      scores: new Float32Array(Math.min(this.best.length, QUERIES_AT_ONCE) * ROWS_AT_ONCE),
+      most: new Float32Array(QUERIES_AT_ONCE),
+      halves: new Float32Array(ROWS_AT_ONCE),
+    };
+    const { found, dims, metric } = this;
+    for (let from = 0; from < asked.length; from += QUERIES_AT_ONCE) {
+      const part = asked.subarray(from, from + QUERIES_AT_ONCE);
+      await this.engine.products(this.gather(part), rows.data, dims, metric, found);
+      const length = Math.sqrt(2 * largest(found.halves.subarray(0, rows.count)));
+      for (let i = 0; i < part.length; i++) {
+        const scores = found.scores.subarray(i * rows.count, (i + 1) * rows.count);
+        this.offerPromising(part[i], rows, scores, found.most[i], length);
       }
     }
   }
 
+  /** The queries of these numbers, one after the other. */
   private gather(which: Int32Array): Float32Array {
-    const { dims } = this;
+    const { dims, queries } = this;
+    const [first, last] = [which[0], which[which.length - 1]];
+    // Mostly a stretch as it stands.
+    if (last - first === which.length - 1) return queries.subarray(first * dims, (last + 1) * dims);
     const gathered = new Float32Array(which.length * dims);
     for (const [i, query] of which.entries()) {
-      gathered.set(this.queries.subarray(query * dims, (query + 1) * dims), i * dims);
+      gathered.set(queries.subarray(query * dims, (query + 1) * dims), i * dims);
     }
     return gathered;
   }
 
   /** Offers every row whose score, given its rounding error, allows a key that enters. */
-  private offerPromising(query: number, rows: Rows, scores: Float32Array, length: number): void {
+  private offerPromising(
+    query: number,
+    rows: Rows,
+    scores: Float32Array,
+    most: number,
+    length: number,
+  ): void {
     const norm = Math.sqrt(this.norms[query]);
     if (!(length < LARGE && norm < LARGE)) {
       for (let row = 0; row < rows.count; row++) this.offer(query, rows, row);
       return;
     }
-    // A sum of d products is off by at most d roundings of |q||x|, the bias by one of |x|^2 / 2; twice that is safe.
+    // Sums of d products are off by at most d roundings of |q||x| and of |x|^2 / 2; twice that is safe.
     const slack = 2 * (this.dims + 4) * ROUNDING * (norm * length + (length * length) / 2);
     const best = this.best[query];
     const lowest = (): number => {
@@ -173,6 +213,8 @@ export class NearestRows {
       return (this.metric === 'l2' ? (this.norms[query] - limit) / 2 : -limit) - slack;
     };
     let threshold = lowest();
+    // Mostly none comes near.
+    if (most < threshold) return;
     for (let row = 0; row < rows.count; row++) {
       if (scores[row] >= threshold) {
         this.offer(query, rows, row);
@@ -180,4 +222,10 @@ export class NearestRows {
       }
     }
   }
+}
+
+function largest(values: Float32Array): number {
+  let most = 0;
+  for (const value of values) if (value > most) most = value;
+  return most;
 }

@@ -8,7 +8,7 @@ export const FLAT_ROWS = 10_000;
 
 /** FAISS warns below 39 training rows a list; 64 suffice when there are many lists. */
 const FEWEST_PER_LIST = 39;
-const ROWS_PER_LIST = 64;
+export const ROWS_PER_LIST = 64;
 /** Small collections are trained on whole. */
 const SAMPLE_ROWS = 65_536;
 /** The sample is held in memory: at most 256 MiB of float32. */
@@ -43,17 +43,18 @@ export function pickTrainedRows(prior: Training | undefined, rows: number): numb
 }
 
 /** Rows of the training sample for so many lists. */
-export function sampleRows(nlist: number, dims: number): number {
-  const wanted = Math.max(SAMPLE_ROWS, ROWS_PER_LIST * nlist);
+export function sampleRows(nlist: number, dims: number, rowsPerList = ROWS_PER_LIST): number {
+  const wanted = Math.max(SAMPLE_ROWS, rowsPerList * nlist);
   return Math.max(nlist, Math.min(wanted, Math.floor(SAMPLE_VALUES / dims)));
 }
 
 /**
- * Lists for an index trained on so many rows: the power of two nearest to 2 sqrt(rows), so that looking into a few
- * lists costs about as much as comparing with the centroids; fewer where the training sample could not fill them.
+ * Lists for an index trained on so many rows: the power of two nearest to sqrt(2 rows), hence between one and two times
+ * sqrt(rows), where comparing with the centroids and looking into a few lists cost about the same; fewer where the
+ * training sample could not fill them.
  */
 export function pickLists(trainedRows: number, eligibleRows: number, dims: number): number {
-  const near = 2 ** Math.round(Math.log2(2 * Math.sqrt(trainedRows)));
+  const near = 2 ** Math.round(Math.log2(Math.sqrt(2 * trainedRows)));
   const held = Math.min(eligibleRows, Math.floor(SAMPLE_VALUES / dims));
   return Math.max(1, Math.min(near, Math.floor(held / FEWEST_PER_LIST)));
 }

@@ -51,7 +51,14 @@ class DiskReadHandle implements ReadHandle {
   }
 }
 
+/** Bytes after which what was written so far is sent to the disk, which then works while the rest is made. */
+const WRITE_BACK_BYTES = 64 * 1024 * 1024;
+
 class DiskWriteHandle implements WriteHandle {
+  private unsent = 0;
+  private sending: Promise<void> | undefined;
+  private failure: { error: unknown } | undefined;
+
   constructor(
     readonly path: string,
     private readonly handle: fsp.FileHandle,
@@ -71,14 +78,32 @@ class DiskWriteHandle implements WriteHandle {
       written += bytesWritten;
     }
     if (position === undefined) this.end = start + written;
+    this.unsent += written;
+    if (this.unsent >= WRITE_BACK_BYTES && this.sending === undefined) this.send();
   }
 
-  sync(): Promise<void> {
-    return this.handle.sync();
+  private send(): void {
+    this.unsent = 0;
+    this.sending = this.handle
+      .datasync()
+      .catch((error: unknown) => {
+        this.failure = { error };
+      })
+      .finally(() => {
+        this.sending = undefined;
+      });
   }
 
-  close(): Promise<void> {
-    return this.handle.close();
+  async sync(): Promise<void> {
+    await this.sending;
+    // A second fsync would say that all is well: the kernel tells of lost pages once.
+    if (this.failure !== undefined) throw this.failure.error;
+    await this.handle.sync();
+  }
+
+  async close(): Promise<void> {
+    await this.sending;
+    await this.handle.close();
   }
 }
 

@@ -90,3 +90,18 @@ export function layoutDigest(ranges: readonly { count: number; digest: string }[
   const text = ranges.map((range) => `${range.count} ${range.digest}\n`).join('');
   return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
+
+/** Whether `layout` is the digest of the ranges that hold the first `rows` rows. */
+export function isLayoutOfFirst(
+  ranges: readonly { count: number; digest: string }[],
+  rows: number,
+  layout: unknown,
+): boolean {
+  let sum = 0;
+  for (let i = 0; i <= ranges.length; i++) {
+    if (sum === rows && layoutDigest(ranges.slice(0, i)) === layout) return true;
+    if (sum > rows) return false;
+    sum += ranges[i]?.count ?? 0;
+  }
+  return false;
+}

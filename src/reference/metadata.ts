@@ -13,6 +13,8 @@ const FORMAT = 1;
 /** The part before the sequences: about 300 bytes a run. */
 const HEAD_LIMIT = 256 * 1024 * 1024;
 const HEAD_BLOCK = 1024 * 1024;
+/** Rows of the list that are written as one text. */
+const ROWS_AT_ONCE = 1000;
 /** JSON indented by two, as firn and most Python programs write it. */
 const HEAD_START = Buffer.from('{\n  "');
 /** Stands in firn's metadata and nowhere else, however it is laid out. */
@@ -64,10 +66,15 @@ export async function writeMetadata(
         const run = JSON.stringify(range.run_id);
         // The container may change from .npy to .npz and back; the name of the source does not.
         const source = JSON.stringify(`${range.dataset}/${range.run_id}/embeddings.npy`);
-        for (let i = 0; i < range.count; i++) {
-          const row = `{"dataset": ${dataset}, "run_id": ${run}, "seq_idx": ${i}, "source_file": ${source}}`;
-          await lines.write(`${first ? '' : ','}\n    ${row}`);
-          first = false;
+        const before = `\n    {"dataset": ${dataset}, "run_id": ${run}, "seq_idx": `;
+        const after = `, "source_file": ${source}}`;
+        for (let from = 0; from < range.count; from += ROWS_AT_ONCE) {
+          let text = '';
+          for (let i = from; i < Math.min(range.count, from + ROWS_AT_ONCE); i++) {
+            text += `${first ? '' : ','}${before}${i}${after}`;
+            first = false;
+          }
+          await lines.write(text);
         }
       }
     }

@@ -5,11 +5,11 @@
 import type { ArrayReader } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import { exactSearch, outside, type RowRange } from '../faiss/exact.js';
-import type { Neighbour } from '../faiss/nearest.js';
+import { mergeNeighbours, type Neighbour } from '../faiss/nearest.js';
 import { type OpenIndex, openIndex } from '../faiss/search.js';
 import { readTrailer, type Trailer } from '../faiss/trailer.js';
 import type { ReadPort } from '../files/port.js';
-import { layoutDigest } from './layout.js';
+import { isLayoutOfFirst } from './layout.js';
 import type { OpenReference } from './open.js';
 
 export interface NeighbourRequest {
@@ -73,23 +73,8 @@ function stateOf(
   // Rows that another program joined have no digests to go by: the row count is all there is.
   if (facts === undefined) return { metric, usable: rows };
   if (trailer?.firn !== 1) return unusable('does not say of which rows it is');
-  const same = trailer.embeddings === facts.embeddings || samePrefix(facts.ranges, rows, trailer.layout);
+  const same = trailer.embeddings === facts.embeddings || isLayoutOfFirst(facts.ranges, rows, trailer.layout);
   return same ? { metric, usable: rows } : unusable('is of other rows');
-}
-
-/** Whether the first `rows` rows are, run by run, the ones that the index was built from. */
-function samePrefix(
-  ranges: readonly { count: number; digest: string }[],
-  rows: number,
-  layout: unknown,
-): boolean {
-  let sum = 0;
-  for (let i = 0; i <= ranges.length; i++) {
-    if (sum === rows && layoutDigest(ranges.slice(0, i)) === layout) return true;
-    if (sum > rows) return false;
-    sum += ranges[i]?.count ?? 0;
-  }
-  return false;
 }
 
 export async function searchReference(
@@ -125,7 +110,7 @@ export async function searchReference(
   if (behind === 0) return { neighbours: found, metric, method: 'index' };
   const [missing] = await exactSearch(embeddings, query, k, metric, { from: usable, ...accept, signal });
   return {
-    neighbours: mergeNeighbours(found, missing, k, metric),
+    neighbours: mergeNeighbours([found, missing], k, metric),
     metric,
     method: 'both',
     note: `the index is behind by ${behind} rows, which were compared one by one; \`firn build\` brings it up`,
@@ -150,15 +135,4 @@ async function areRows(
     if (row?.distance !== distance) return false;
   }
   return true;
-}
-
-/** The k best of two answers over different rows; equal distances by smaller row. */
-function mergeNeighbours(
-  a: readonly Neighbour[],
-  b: readonly Neighbour[],
-  k: number,
-  metric: 'l2' | 'ip',
-): Neighbour[] {
-  const sign = metric === 'l2' ? 1 : -1;
-  return [...a, ...b].sort((x, y) => sign * (x.distance - y.distance) || x.id - y.id).slice(0, k);
 }

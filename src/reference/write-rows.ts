@@ -11,6 +11,8 @@ import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../arr
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { openRun } from '../runs/run-array.js';
+import { streamHash } from '../workers/hashing.js';
+import type { Workers } from '../workers/pool.js';
 import { type Range, runName, startsOf } from './layout.js';
 
 export interface RowsRequest {
@@ -22,20 +24,25 @@ export interface RowsRequest {
   runsDir: string;
   /** The array as it stands, and the first row there of each retained range, by run. */
   standing: string;
+  /** Where to read it from, when its own file cannot give the rows. */
+  standingCopy?: string;
   keptAt: { [run: string]: number };
   /** Of the runs; retained rows must agree. Undefined when all ranges are retained. */
   dims: number | undefined;
+  workers: Workers;
   signal: AbortSignal;
   onRows: (done: number, total: number) => void;
 }
 
 /**
- * Writes the array and syncs it; on any failure nothing is left at `out`.
+ * Writes the array and syncs it, and gives the digest of the file; on any failure nothing is left at `out`.
  * @throws FirnError `missing` or `conflict` when retained rows are lost, `input` when dimensions differ, `failed` when a
  *   run changes meanwhile
  */
-export async function writeRows(request: RowsRequest): Promise<{ dims: number; dtype: Dtype }> {
-  const { port, out, ranges } = request;
+export async function writeRows(
+  request: RowsRequest,
+): Promise<{ dims: number; dtype: Dtype; fileDigest: string }> {
+  const { port, out, ranges, workers } = request;
   const standing = await openStanding(request);
   try {
     const dims = standing?.dims ?? request.dims;
@@ -47,7 +54,8 @@ export async function writeRows(request: RowsRequest): Promise<{ dims: number; d
     }
     const dtype = widestOf(ranges);
     const rows = startsOf(ranges)[ranges.length];
-    const writer = await createNpy(port, out, { dtype, dims, rows });
+    const hash = streamHash(rows * dims * BYTES_OF[dtype], workers);
+    const writer = await createNpy(port, out, { dtype, dims, rows, hash });
     try {
       await copyRanges({ request, standing, writer, dims, dtype, rows });
       await writer.finish();
@@ -55,10 +63,15 @@ export async function writeRows(request: RowsRequest): Promise<{ dims: number; d
       await writer.abort();
       throw error;
     }
-    return { dims, dtype };
+    return { dims, dtype, fileDigest: `sha256:${await hash.digest()}` };
   } finally {
     await standing?.close();
   }
+}
+
+/** Whether this is about retained rows that the array as it stands does not give. */
+export function isLoss(error: unknown, { standing }: RowsRequest): boolean {
+  return error instanceof FirnError && error.path === standing && error.kind !== 'failed';
 }
 
 /** As numpy's vstack would choose. */
@@ -69,16 +82,17 @@ function widestOf(ranges: readonly Range[]): Dtype {
 }
 
 /** The array as it stands, when retained rows have to come from it. */
-async function openStanding({ port, ranges, standing }: RowsRequest): Promise<ArrayReader | undefined> {
+async function openStanding(request: RowsRequest): Promise<ArrayReader | undefined> {
+  const { port, ranges, standing, standingCopy = standing } = request;
   const retained = ranges.filter((range) => range.retained).map(runName);
   if (retained.length === 0) return undefined;
-  if (port.stat(standing) === undefined) {
+  if (port.stat(standingCopy) === undefined) {
     throw new FirnError('missing', `held the only copy of ${retained.join(', ')}, and it is gone`, {
       path: standing,
       advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
     });
   }
-  return openArray(port, standing);
+  return openArray(port, standingCopy);
 }
 
 interface Copy {
@@ -120,27 +134,39 @@ async function copyRange(
   start: number,
   done: number,
 ): Promise<void> {
-  const { signal, onRows } = copy.request;
+  const { signal, onRows, workers } = copy.request;
+  // The name that people know, also where a copy is read.
+  const path = range.retained ? copy.request.standing : reader.path;
   if (reader.dims !== copy.dims) {
     throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
-      path: reader.path,
+      path,
       advice:
         'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
     });
   }
-  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims });
+  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims }, workers);
   for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
-    hasher.update(convertBytes(block.bytes, reader.dtype, range.dtype));
-    await copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
+    const values = convertBytes(block.bytes, reader.dtype, range.dtype);
+    // Where the array is wider than the run was, a change too small for the run's dtype would leave its digest as it was.
+    if (range.retained && !isWidened(values, range.dtype, block.bytes, reader.dtype))
+      throw lostRows(range, path);
+    await Promise.all([
+      hasher.update(values),
+      copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype)),
+    ]);
     onRows(done + block.start - start + block.rows, copy.rows);
   }
-  if (hasher.digest() !== range.digest) {
-    if (range.retained) throw lostRows(range, reader.path);
+  if ((await hasher.digest()) !== range.digest) {
+    if (range.retained) throw lostRows(range, path);
     throw new FirnError('failed', 'changed while it was read into the reference', {
-      path: reader.path,
+      path,
       advice: 'The reference is as it was. Build again when the run is complete.',
     });
   }
+}
+
+function isWidened(values: Uint8Array, dtype: Dtype, bytes: Uint8Array, wider: Dtype): boolean {
+  return dtype === wider || Buffer.compare(convertBytes(values, dtype, wider), bytes) === 0;
 }
 
 function lostRows(range: Range, path: string): FirnError {

@@ -107,10 +107,10 @@ async function isDerived(
   recorded: string | undefined,
   options: DigestOptions,
 ): Promise<boolean> {
-  const { port, signal } = options;
+  const { port, signal, workers } = options;
   if ((await readCopyNote(port, copy))?.source === source) return true;
   if (recorded === undefined) return false;
-  if ((await fileDigest(port, copy, { signal })) === recorded) return true;
+  if ((await fileDigest(port, copy, { signal, workers })) === recorded) return true;
   try {
     await digestOf(await openArray(port, copy), options);
     return false;
@@ -123,7 +123,7 @@ async function isDerived(
 /** Closes the reader. */
 async function digestOf(reader: ArrayReader, options: DigestOptions): Promise<Digest> {
   try {
-    const digest = await arrayDigest(reader, options.signal, options.onBytes);
+    const digest = await arrayDigest(reader, options);
     return { digest, facts: { rows: reader.rows, dims: reader.dims, dtype: reader.dtype } };
   } finally {
     await reader.close();

@@ -240,19 +240,6 @@ export class TestProject {
     return this.start(...args).finished;
   }
 
-  /** Settles when the file is there, as a program that firn runs may write it; fails when firn ends before. */
-  async waitForFile(name: string, running: Running): Promise<void> {
-    let ended: Finished | undefined;
-    void running.finished.then((finished) => {
-      ended = finished;
-    });
-    while (!this.exists(name)) {
-      if (ended !== undefined)
-        throw new Error(`firn ended (${ended.code}) before ${name} was there:\n${ended.stderr}`);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  }
-
   /** `firn build --json`, whatever its exit code. */
   async build(...args: string[]): Promise<BuildJson> {
     return parse<BuildJson>(await this.firn('build', '--json', ...args));

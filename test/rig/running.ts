@@ -1,14 +1,6 @@
 /** A `firn` that runs while the test does something: what its programs write is waited for, never the clock. */
-import { type ChildProcess, spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
-import type { Finished, TestProject } from './project.js';
-
-export const PROGRAM = fileURLToPath(new URL('../../src/start.cjs', import.meta.url));
-
-export interface Running {
-  child: ChildProcess;
-  finished: Promise<Finished>;
-}
+import { spawnSync } from 'node:child_process';
+import { type Finished, PROGRAM, type Running, type TestProject } from './project.js';
 
 /** Settles when the condition holds; fails when firn ends before. */
 export async function waitFor(running: Running, what: string, holds: () => boolean): Promise<void> {
@@ -22,7 +14,7 @@ export async function waitFor(running: Running, what: string, holds: () => boole
   }
 }
 
-/** Settles when the file is there. */
+/** Settles when the file is there, as a program that firn runs may write it. */
 export function waitForFile(project: TestProject, name: string, running: Running): Promise<void> {
   return waitFor(running, `${name} was there`, () => project.exists(name));
 }

@@ -1,0 +1,165 @@
+/**
+ * The centroids of an IVF index: from a sample of its first rows, or taken over from an earlier index when training would
+ * only repeat what made them. Knows no list.
+ */
+import { createHash } from 'node:crypto';
+import type { ArrayReader } from '../arrays/types.js';
+import type { ReadPort } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
+import type { Trial } from './assign-jobs.js';
+import { type Quantizer, quantizerOf, type Scoring } from './assignment.js';
+import { firstNotFinite, gatherRows, notFinite } from './batches.js';
+import { QUERIES } from './calibrate.js';
+import { floatBytes, type Metric } from './format.js';
+import { readIndexHeader } from './header.js';
+import { firstCentroids, ITERATIONS, kmeans, SEED } from './kmeans.js';
+import { codesOf, fitGrid, type Grid } from './quantize.js';
+import { queryRows, trainingSample } from './sample.js';
+import { readTrailer, type Trailer } from './trailer.js';
+import { readFloats } from './vectors.js';
+
+/** Rows of the sample that codes are tried on. */
+const ROWS_TRIED = 512;
+
+const ASSIGN = new URL('./assign-jobs.js', import.meta.url);
+
+export interface TrainRequest {
+  port: ReadPort;
+  embeddings: ArrayReader;
+  metric: Metric;
+  nlist: number;
+  /** The centroids are a function of the first so many rows. */
+  trainedRows: number;
+  sampleRows: number;
+  /** An earlier index. */
+  prior: string | undefined;
+  workers: Workers;
+  onProgress: (done: number, total: number, phase: string) => void;
+  signal: AbortSignal | undefined;
+}
+
+/** Everything the centroids follow from, and their digest: what the trailer of an index says of its training. */
+export interface TrainingFacts {
+  rows: number;
+  sampleRows: number;
+  /** Digest of the sample's codes. */
+  sample: string;
+  iterations: number;
+  seed: number;
+  /** The grid of codes: base64 of the centre's float32, and the step. */
+  centre: string;
+  step: number;
+  /** What rows are compared with centroids by: see assignment.ts. */
+  scoring: Scoring;
+  centroids: string;
+}
+
+export interface Trained {
+  quantizer: Quantizer;
+  facts: TrainingFacts;
+  reused: boolean;
+  /** Rows that recall is measured with, none of them trained on where that is possible, and their vectors. */
+  queryRows: Float64Array;
+  queries: Float32Array;
+}
+
+export async function train(request: TrainRequest): Promise<Trained> {
+  const { embeddings, trainedRows, nlist, metric, workers, signal, onProgress } = request;
+  const { dims } = embeddings;
+  const rows = trainingSample(trainedRows, request.sampleRows, SEED);
+  const asked = queryRows(trainedRows, trainedRows, QUERIES);
+  onProgress(0, ITERATIONS, 'train');
+  const [sample, queries] = await gatherRows(embeddings, [rows, asked], signal);
+  for (const [values, of] of [[sample, rows] as const, [queries, asked] as const]) {
+    const bad = firstNotFinite(values);
+    if (bad >= 0) throw notFinite(of[Math.floor(bad / dims)], embeddings);
+  }
+  const grid = fitGrid(sample, dims);
+  const codes = new Uint8Array(new SharedArrayBuffer(sample.length));
+  codesOf(sample, grid, codes);
+  const wanted = {
+    rows: trainedRows,
+    sampleRows: rows.length,
+    sample: createHash('sha256').update(codes).digest('hex'),
+    iterations: ITERATIONS,
+    seed: SEED,
+    centre: floatBytes(grid.centre).toString('base64'),
+    step: grid.step,
+  };
+  const tried = spread(sample, dims, ROWS_TRIED);
+  const scoringOf = (centroids: Float32Array): Promise<Scoring> => {
+    const trial: Trial = { place: { centroids, grid, metric }, rows: tried };
+    return workers.idlest().call<Scoring>(ASSIGN, 'tryScoring', trial);
+  };
+  const learn = async (): Promise<Float32Array> => {
+    const first = firstCentroids(codes, grid, nlist, metric);
+    const { by } = await scoringOf(first);
+    const onIteration = (done: number): void => onProgress(done, ITERATIONS, 'train');
+    return kmeans({ codes, grid, first, by, metric, workers, onIteration, signal });
+  };
+  const before = await priorCentroids(request, wanted);
+  const centroids = before ?? (await learn());
+  const scoring = await scoringOf(centroids);
+  return {
+    quantizer: quantizerOf({ centroids, grid, metric }, scoring),
+    facts: { ...wanted, scoring, centroids: digestOf(centroids) },
+    reused: before !== undefined,
+    queryRows: asked,
+    queries,
+  };
+}
+
+/** Some rows of a sample, evenly spread over it. */
+function spread(sample: Float32Array, dims: number, wanted: number): Float32Array {
+  const rows = sample.length / dims;
+  const count = Math.min(rows, wanted);
+  const chosen = new Float32Array(count * dims);
+  for (let i = 0; i < count; i++) {
+    const row = Math.floor((i * rows) / count);
+    chosen.set(sample.subarray(row * dims, (row + 1) * dims), i * dims);
+  }
+  return chosen;
+}
+
+function digestOf(values: Float32Array): string {
+  return createHash('sha256').update(floatBytes(values)).digest('hex');
+}
+
+/** The grid that training facts tell of; undefined when they do not. */
+export function gridOf({ centre, step }: Partial<TrainingFacts>, dims: number): Grid | undefined {
+  if (typeof centre !== 'string' || typeof step !== 'number' || !(step > 0)) return undefined;
+  const bytes = Buffer.from(centre, 'base64');
+  if (bytes.length !== 4 * dims) return undefined;
+  return { centre: new Float32Array(new Uint8Array(bytes).buffer), step };
+}
+
+/** The centroids of the earlier index, if training now would give the same and they are as they were written. */
+async function priorCentroids(
+  { port, prior, embeddings, metric, nlist }: TrainRequest,
+  wanted: Omit<TrainingFacts, 'scoring' | 'centroids'>,
+): Promise<Float32Array | undefined> {
+  if (prior === undefined) return undefined;
+  const facts = (await readTrailer(port, prior))?.index as Trailer | undefined;
+  const training = facts?.training as Trailer | undefined;
+  if (training === undefined || facts?.metric !== metric || facts.dims !== embeddings.dims) return undefined;
+  if (facts.nlist !== nlist) return undefined;
+  if (Object.entries(wanted).some(([name, value]) => training[name] !== value)) return undefined;
+  return readCentroids(port, prior, training as unknown as TrainingFacts);
+}
+
+/** The centroids that stand in the index at `path`, when they have the digest that its training facts say. */
+export async function readCentroids(
+  port: ReadPort,
+  path: string,
+  facts: Partial<TrainingFacts>,
+): Promise<Float32Array | undefined> {
+  const header = await readIndexHeader(port, path).catch(() => undefined);
+  if (header?.kind !== 'ivf') return undefined;
+  const handle = await port.open(path);
+  try {
+    const centroids = await readFloats(handle, header.centroids, header.nlist * header.dims);
+    return digestOf(centroids) === facts.centroids ? centroids : undefined;
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * What people should know when rows come, go or stay against what they asked for: each thing once, by the build that
+ * does it. Pure; knows neither how a layout is decided nor how it is written.
+ */
+import type { RunFilter } from '../engine/types.js';
+import { selectRuns } from '../runs/select.js';
+import { type Range, runName } from './layout.js';
+
+/** As many names as a message can hold. */
+const NAMED = 5;
+
+/** What the build before had to tell; it is not told again. */
+export interface Told {
+  /** Retained runs that the filter did not select. */
+  unselected: string[];
+  /** All names under `prune`. */
+  prune: string[];
+}
+
+export interface Change {
+  prior: readonly Range[];
+  ranges: readonly Range[];
+  /** Whether a run is still on disk. */
+  isPresent: (name: string) => boolean;
+  /** What is to be told by now, and what was. */
+  now: Told;
+  before: Told | undefined;
+}
+
+/**
+ * Retained runs that `filter` would not select. They had their version when they went; their age is nobody's to say, and
+ * does not count.
+ */
+export function unselectedRuns(ranges: readonly Range[], filter: RunFilter): string[] {
+  if (filter === 'all') return [];
+  const { 'older-than': _age, ...lasting } = filter;
+  const gone = ranges
+    .filter((range) => range.retained)
+    .map((range) => ({ ...range, name: runName(range), run: range.run_id, directory: '' }));
+  const versions = new Map(gone.map(({ name, version }) => [name, version ?? undefined]));
+  const selected = new Set(selectRuns(gone, lasting, { versionOf: (name) => versions.get(name), nowMs: 0 }));
+  return gone.filter((run) => !selected.has(run)).map(({ name }) => name);
+}
+
+export function warningsOf({ prior, ranges, isPresent, now, before }: Change): string[] {
+  const said: string[] = [];
+  const held = new Set(prior.map(runName));
+  const holds = new Set(ranges.map(runName));
+  const leaving = [...held].filter((name) => !holds.has(name) && !now.prune.includes(name));
+  if (leaving.length > 0) {
+    said.push(
+      `no longer selected by \`runs\`: rows of ${someOf(leaving)} leave the reference, and rows after them get other row numbers`,
+    );
+  }
+  const staying = now.unselected.filter((name) => !before?.unselected.includes(name));
+  if (staying.length > 0) {
+    said.push(
+      `gone from disk and not selected by \`runs\`: rows of ${someOf(staying)} stay, since there is no other copy; \`prune\` drops those of the runs it names`,
+    );
+  }
+  const unknown = now.prune.filter(
+    (name) => !held.has(name) && !isPresent(name) && !before?.prune.includes(name),
+  );
+  if (unknown.length > 0) {
+    said.push(`\`prune\` names ${someOf(unknown)}, but no such run is in the reference or on disk`);
+  }
+  return [...said, ...renames(ranges)];
+}
+
+/** The values of a run that is gone, under another name: most likely it was renamed, and its rows now count twice. */
+function renames(ranges: readonly Range[]): string[] {
+  const present = new Map(
+    ranges.filter((range) => !range.retained).map((range) => [range.digest, runName(range)]),
+  );
+  return ranges.flatMap((range) => {
+    const twin = range.retained && present.get(range.digest);
+    if (!twin) return [];
+    const old = runName(range);
+    return `${old} is gone and ${twin} has its values: if it was renamed, name ${old} under \`prune\`, or its rows stand here twice`;
+  });
+}
+
+/** `a, b and 3 more` */
+export function someOf(names: readonly string[], limit = NAMED): string {
+  const more = names.length - limit;
+  return names.slice(0, limit).join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
