@@ -58,9 +58,8 @@ export function buildManifest(
 
 /** sha256 over the entries, each string framed by its length in bytes. */
 export function keyOf(manifest: readonly ManifestEntry[]): string {
-  const hash = createHash('sha256');
-  for (const [label, value] of manifest) hash.update(framed(label) + framed(value));
-  return `sha256:${hash.digest('hex')}`;
+  const text = manifest.map(([label, value]) => framed(label) + framed(value)).join('');
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 function framed(text: string): string {
