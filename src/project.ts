@@ -9,11 +9,13 @@ import { fileDigest } from './engine/store.js';
 import type { Digester } from './engine/types.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
+import { glanceAt } from './files/glance.js';
 import type { Port } from './files/port.js';
 import { expandPipeline } from './pipeline/expand.js';
 import { DEFAULT_RUNS, DEFAULT_VERSIONS, loadPipeline, type Pipeline } from './pipeline/load.js';
 import { suggest } from './pipeline/nearest.js';
 import { CACHE_FOLDER, PIPELINE_FILE } from './pipeline/project-path.js';
+import { recallPipeline, rememberPipeline } from './pipeline/remembered.js';
 import { findRule, ruleNames } from './pipeline/rules.js';
 import type { IgnoredRun } from './runs/discover.js';
 import { runDigester } from './runs/run-array.js';
@@ -35,6 +37,8 @@ export interface Project {
   /** Absolute. */
   root: string;
   port: Port;
+  /** The disk as the steps were found on it. Used up by the first plan or build: afterwards the disk may be another. */
+  glance: Port;
   now: () => number;
   pipeline: Pipeline;
   graph: StepGraph;
@@ -42,6 +46,8 @@ export interface Project {
   /** What the rules said while the targets were expanded. */
   warnings: string[];
   digesters: ReadonlyMap<string, Digester>;
+  /** What is to be remembered of its pipeline.yaml once a build may write. */
+  onBuilt?: () => Promise<void>;
 }
 
 export interface BuildRequest {
@@ -57,19 +63,48 @@ export interface BuildRequest {
 /** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
 export async function openProject(options: ProjectOptions): Promise<Project> {
   const { port = disk, now = Date.now } = options;
-  const root = resolve(options.directory);
-  return projectOf(await readPipeline(port, root), { root, port, now });
+  const place = { root: resolve(options.directory), port, now };
+  const text = readPipelineText(port, place.root);
+  const known = await recall(port, place.root, text);
+  try {
+    if (known !== undefined) return projectOf(known, place);
+  } catch {
+    // What is remembered has no places: the same is found again below, and told with its line.
+  }
+  const pipeline = await load(port, place.root, text);
+  const project = projectOf(pipeline, place);
+  project.onBuilt = () => rememberPipeline(port, rememberedIn(place.root), text, pipeline);
+  return project;
 }
 
 /** A project with a pipeline that does not come from its file: for commands that build one target of their own. */
 export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
   const { root, port, now } = place;
-  const { steps, ignored, warnings } = expandPipeline(pipeline, { port, root, nowMs: now() });
-  return { ...place, pipeline, graph: buildGraph(steps), ignored, warnings, digesters: digestersOf(root) };
+  const glance = glanceAt(port);
+  const { steps, ignored, warnings } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
+  const graph = buildGraph(steps);
+  return { ...place, glance, pipeline, graph, ignored, warnings, digesters: digestersOf(root) };
 }
 
 /** pipeline.yaml alone, without looking at runs. */
 export async function readPipeline(port: Port, root: string): Promise<Pipeline> {
+  const text = readPipelineText(port, root);
+  return (await recall(port, root, text)) ?? load(port, root, text);
+}
+
+function recall(port: Port, root: string, text: string): Promise<Pipeline | undefined> {
+  return recallPipeline(port, rememberedIn(root), text, (name) => findRule(port, root, name, true));
+}
+
+function load(port: Port, root: string, text: string): Promise<Pipeline> {
+  return loadPipeline(PIPELINE_FILE, text, (name) => findRule(port, root, name), ruleNames(port, root));
+}
+
+function rememberedIn(root: string): string {
+  return join(root, CACHE_FOLDER, 'pipeline.jsonl');
+}
+
+function readPipelineText(port: Port, root: string): string {
   const path = join(root, PIPELINE_FILE);
   const stat = port.stat(path);
   if (stat !== undefined && (stat.kind !== 'file' || stat.size > PIPELINE_LIMIT)) {
@@ -82,7 +117,7 @@ export async function readPipeline(port: Port, root: string): Promise<Pipeline> 
       advice: 'Go to the folder that has one, name it with -C DIR, or write one with `firn init`.',
     });
   }
-  return loadPipeline(PIPELINE_FILE, text, (name) => findRule(port, root, name), ruleNames(port, root));
+  return text;
 }
 
 function digestersOf(root: string): ReadonlyMap<string, Digester> {
@@ -109,13 +144,20 @@ function digestersOf(root: string): ReadonlyMap<string, Digester> {
 }
 
 /** Does what is stale. Failed steps are in the summary. */
-export function build(project: Project, request: BuildRequest = {}): Promise<BuildSummary> {
-  return runBuild(engineOptions(project, request));
+export async function build(project: Project, request: BuildRequest = {}): Promise<BuildSummary> {
+  const summary = await runBuild(takeGlance(project, engineOptions(project, request)));
+  await project.onBuilt?.();
+  return summary;
 }
 
 /** What `build` with the same request would do. Writes nothing. */
 export function plan(project: Project, request: BuildRequest = {}): Promise<PlannedStep[]> {
-  return planBuild(engineOptions(project, request));
+  return planBuild(takeGlance(project, engineOptions(project, request)));
+}
+
+function takeGlance(project: Project, options: BuildOptions): BuildOptions {
+  project.glance = glanceAt(project.port);
+  return options;
 }
 
 export function cacheDirectory(project: Project): string {
@@ -129,6 +171,7 @@ export function engineOptions(project: Project, request: BuildRequest): BuildOpt
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
     port: project.port,
+    glance: project.glance,
     root: project.root,
     cacheDirectory: cacheDirectory(project),
     cacheLimit: project.pipeline.cacheLimit,

@@ -2,20 +2,26 @@
  * A whole build: every wanted step once, after those it waits for, some side by side. Knows no rule, no array and no
  * terminal.
  */
-import { join } from 'node:path';
 import { messageOf } from '../errors.js';
-import { type BuildOptions, journalIn, openContext } from './context.js';
+import { type BuildOptions, journalIn, lockIn, openContext } from './context.js';
 import { decide } from './decide.js';
-import type { BuildSummary, StepOutcome } from './events.js';
+import { type BuildSummary, freshOutcome, type StepOutcome } from './events.js';
 import { type ExecuteContext, executeStep } from './execute.js';
 import { upstreamOf } from './graph.js';
 import { acquireLock, type Lock } from './lock.js';
+import { nothingToDo } from './nothing-to-do.js';
 import { recover, type Unfinished } from './recover.js';
 import type { Reason, Step } from './types.js';
 
-/** Builds; steps that fail are in the summary, not thrown. Waits for another build of the same project first. */
+/**
+ * Builds; steps that fail are in the summary, not thrown. Waits for another build of the same project first, if there is
+ * something to do.
+ */
 export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
-  const lock = await acquireLock(options.port, join(options.cacheDirectory, 'lock'), {
+  const began = performance.now();
+  const fresh = await nothingToDo(options);
+  if (fresh !== undefined) return tellFresh(options, fresh, began);
+  const lock = await acquireLock(options.port, lockIn(options.cacheDirectory), {
     command: 'firn build',
     onWait: (holder) => options.emit({ type: 'waiting', holder }),
     signal: options.signal,
@@ -25,6 +31,16 @@ export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
   } finally {
     await lock.release();
   }
+}
+
+function tellFresh(options: BuildOptions, outcomes: StepOutcome[], began: number): BuildSummary {
+  const steps = outcomes.length;
+  options.emit({ type: 'begin', steps });
+  for (const [i, outcome] of outcomes.entries())
+    options.emit({ type: 'finish', outcome, finished: i + 1, steps });
+  const summary = summarise(outcomes, (performance.now() - began) / 1000);
+  options.emit({ type: 'end', summary });
+  return summary;
 }
 
 async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSummary> {
@@ -148,16 +164,7 @@ async function runStep(
   try {
     if (unfinished.has(step.id)) throw unfinished.get(step.id);
     const decision = await decide(step, forced);
-    if (decision.action === 'fresh') {
-      const stats = decision.record.stats;
-      return {
-        ...base,
-        status: 'fresh',
-        reasons: [],
-        seconds: seconds(),
-        ...(stats === undefined ? {} : { stats }),
-      };
-    }
+    if (decision.action === 'fresh') return freshOutcome(step, decision.record, seconds());
     reasons = decision.reasons;
     options.emit({ type: 'start', step: step.id, reasons, restore: decision.action === 'restore' });
     const { status, stats } = await executeStep(step, decision, forced);

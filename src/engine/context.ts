@@ -24,6 +24,8 @@ export interface OpenOptions {
 }
 
 export interface BuildOptions extends OpenOptions {
+  /** The disk as the steps were found on it, for a first look that asks nothing twice. */
+  glance: Port;
   graph: StepGraph;
   /** The steps to look at, in graph order. */
   steps: readonly Step[];
@@ -35,6 +37,10 @@ export interface BuildOptions extends OpenOptions {
 
 export function recordsIn(cacheDirectory: string): string {
   return join(cacheDirectory, 'records.jsonl');
+}
+
+export function lockIn(cacheDirectory: string): string {
+  return join(cacheDirectory, 'lock');
 }
 
 /** Where commits are written down before they happen. */
@@ -52,8 +58,11 @@ export interface OpenContext {
   workers: Workers;
 }
 
-/** `save`: digests are remembered beyond this program. Whoever opens it closes the workers. */
-export function openContext(options: OpenOptions, save: boolean): OpenContext {
+/**
+ * `save`: digests are remembered beyond this program. `recallOnly`: nothing is hashed, see Digests. Whoever opens it
+ * closes the workers.
+ */
+export function openContext(options: OpenOptions, save: boolean, recallOnly = false): OpenContext {
   const { port, root, cacheDirectory, now } = options;
   const workers = new Workers();
   const records = new Records(port, recordsIn(cacheDirectory));
@@ -66,6 +75,7 @@ export function openContext(options: OpenOptions, save: boolean): OpenContext {
     store: new Store(port, join(cacheDirectory, 'objects'), options.cacheLimit, now),
     digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
       save,
+      recallOnly,
       now,
       workers,
       signal: options.signal,

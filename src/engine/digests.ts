@@ -3,8 +3,8 @@
  * mtime, ctime and inode of every file behind it agree, and only if the files were older than the remembering: a file
  * written in the same tick could change again without its stat showing it. Knows no step.
  */
-import { join } from 'node:path';
-import type { Port } from '../files/port.js';
+import { sep } from 'node:path';
+import type { Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
 import type { Digest, Digester, Json } from './types.js';
@@ -21,12 +21,18 @@ interface Remembered {
   digest: Digest;
 }
 
+/** Thrown instead of hashing where only what is remembered was asked for. */
+export class NotRemembered extends Error {}
+
 export interface DigestRequest {
   kind: string;
   path: string;
 }
 
-/** Digests by kind and project path. `save` may be off: a dry run remembers nothing. */
+/**
+ * Digests by kind and project path. `save` may be off: a dry run remembers nothing. With `recallOnly` nothing is hashed
+ * either: `get` throws NotRemembered instead.
+ */
 export class Digests {
   private readonly remembered = new Map<string, Remembered>();
   private readonly pending = new Map<string, Promise<Digest | undefined>>();
@@ -40,6 +46,7 @@ export class Digests {
     private readonly file: string,
     private readonly options: {
       save: boolean;
+      recallOnly?: boolean;
       now: () => number;
       workers?: Workers;
       signal?: AbortSignal;
@@ -60,27 +67,23 @@ export class Digests {
     return this.options.signal?.aborted ?? false;
   }
 
-  /** The stat of every file behind an input, as one string; '' when none of them exists. */
-  signature(request: DigestRequest): string {
-    const parts: string[] = [];
-    for (const file of this.digester(request.kind).files(request.path)) {
-      const stat = this.port.stat(join(this.root, file));
-      if (stat === undefined) continue;
-      parts.push(
-        `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`,
-      );
-    }
-    return parts.join('\n');
+  private look(request: DigestRequest): Look {
+    return look(this.port, this.root, this.digester(request.kind).files(request.path));
+  }
+
+  /** The digest of what is on disk now, where it is remembered and may be believed. */
+  recall(request: DigestRequest): Digest | undefined {
+    const known = this.remembered.get(idOf(request));
+    if (known === undefined) return undefined;
+    const { signature, safe } = this.look(request);
+    return signature === known.signature && safe <= BigInt(known.at) ? known.digest : undefined;
   }
 
   /** The digest of what is on disk now, from memory where that is safe. Undefined when nothing is there. */
   async get(request: DigestRequest): Promise<Digest | undefined> {
-    const id = `${request.kind}:${request.path}`;
-    const known = this.remembered.get(id);
-    if (known !== undefined) {
-      const signature = this.signature(request);
-      if (signature === known.signature && safeTime(signature) <= BigInt(known.at)) return known.digest;
-    }
+    const known = this.recall(request);
+    if (known !== undefined) return known;
+    const id = idOf(request);
     // Two steps may ask for one input at once; the content is read once.
     const running = this.pending.get(id);
     if (running !== undefined) return running;
@@ -91,8 +94,9 @@ export class Digests {
 
   private async compute(id: string, request: DigestRequest): Promise<Digest | undefined> {
     const at = BigInt(this.options.now()) * 1_000_000n;
-    const signature = this.signature(request);
+    const { signature } = this.look(request);
     if (signature === '') return undefined;
+    if (this.options.recallOnly) throw new NotRemembered(id);
     const digest = await this.digester(request.kind).digest(request.path, {
       port: this.port,
       workers: this.options.workers,
@@ -101,7 +105,7 @@ export class Digests {
       recordedBytes: this.options.recordedBytes,
     });
     // Changed while it was read: what was read may be a mixture, so it is told but not remembered.
-    if (digest !== undefined && this.signature(request) === signature)
+    if (digest !== undefined && this.look(request).signature === signature)
       await this.remember(id, signature, at, digest);
     return digest;
   }
@@ -111,9 +115,9 @@ export class Digests {
    * knew and the rename set a new ctime, so the tick that makes other files suspect does not matter here.
    */
   async adopt(request: DigestRequest, digest: Digest): Promise<void> {
-    const signature = this.signature(request);
+    const { signature, safe } = this.look(request);
     if (signature === '') return;
-    await this.remember(`${request.kind}:${request.path}`, signature, safeTime(signature), digest);
+    await this.remember(idOf(request), signature, safe, digest);
   }
 
   private async remember(id: string, signature: string, at: bigint, digest: Digest): Promise<void> {
@@ -139,16 +143,30 @@ export class Digests {
   }
 }
 
-/** The earliest time at which a hash of these files could not have missed a change within one tick. */
-function safeTime(signature: string): bigint {
+function idOf(request: DigestRequest): string {
+  return `${request.kind}:${request.path}`;
+}
+
+interface Look {
+  /** The stat of every file behind an input; '' when none of them exists. */
+  signature: string;
+  /** The earliest time at which a hash of these files could not have missed a change within one tick. */
+  safe: bigint;
+}
+
+function look(port: ReadPort, root: string, files: readonly string[]): Look {
+  let signature = '';
   let safe = 0n;
-  for (const part of signature.split('\n')) {
-    const fields = part.split('|');
-    const [mtime, ctime] = fields.slice(-3).map(BigInt);
-    for (const time of [mtime, ctime]) {
+  for (const file of files) {
+    // Not `join`: thousands of files are looked at, and these paths are plain.
+    const stat = port.stat(`${root}${sep}${sep === '/' ? file : file.replaceAll('/', sep)}`);
+    if (stat === undefined) continue;
+    if (signature !== '') signature += '\n';
+    signature += `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
+    for (const time of [stat.mtimeNs, stat.ctimeNs]) {
       const after = time + (time % SECOND_NS === 0n ? 2n * SECOND_NS : TICK_NS);
       if (after > safe) safe = after;
     }
   }
-  return safe;
+  return { signature, safe };
 }

@@ -1,5 +1,5 @@
 /** What a build tells while it goes on. The engine emits these and prints nothing; reporters render them. */
-import type { Json, Reason } from './types.js';
+import type { Json, Reason, Step, StepRecord } from './types.js';
 
 export type StepStatus = 'ran' | 'fresh' | 'restored' | 'failed' | 'skipped';
 
@@ -36,3 +36,8 @@ export interface BuildSummary {
 }
 
 export type Listener = (event: BuildEvent) => void;
+
+export function freshOutcome(step: Step, { stats }: StepRecord, seconds: number): StepOutcome {
+  const { id, target } = step;
+  return { id, target, status: 'fresh', reasons: [], seconds, ...(stats === undefined ? {} : { stats }) };
+}

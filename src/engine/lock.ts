@@ -8,7 +8,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
@@ -77,6 +77,11 @@ export async function acquireLock(
       await port.removeDirectory(path).catch(() => undefined);
     },
   };
+}
+
+/** Whether the folder of the lock shows that somebody holds it, wants it or left it; `names` is what that folder lists. */
+export function isLockWanted(path: string, names: readonly string[]): boolean {
+  return names.some((name) => name === basename(path) || name.startsWith(PREPARED));
 }
 
 export interface FoundLock {

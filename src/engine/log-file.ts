@@ -2,7 +2,7 @@
  * An append-only file of JSON lines, each led by a checksum. A line that was cut or altered is passed over, so a crash
  * costs the last line and never the file. Knows nothing of what the lines mean.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { dirname } from 'node:path';
 import type { Port, ReadPort, WriteHandle } from '../files/port.js';
 import { writeFileAtomic } from '../files/write-file.js';
@@ -11,7 +11,7 @@ import type { Json } from './types.js';
 const LIMIT = 512 * 1024 * 1024;
 
 function checksum(text: string): string {
-  return createHash('sha1').update(text).digest('hex').slice(0, 12);
+  return hash('sha1', text, 'hex').slice(0, 12);
 }
 
 function encode(value: unknown): string {

@@ -58,15 +58,12 @@ export function buildManifest(
 
 /** sha256 over the entries, each string framed by its length in bytes. */
 export function keyOf(manifest: readonly ManifestEntry[]): string {
-  const hash = createHash('sha256');
-  for (const entry of manifest) {
-    for (const part of entry) {
-      const bytes = Buffer.from(part, 'utf8');
-      hash.update(`${bytes.byteLength}:`);
-      hash.update(bytes);
-    }
-  }
-  return `sha256:${hash.digest('hex')}`;
+  const text = manifest.map(([label, value]) => framed(label) + framed(value)).join('');
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
+}
+
+function framed(text: string): string {
+  return `${Buffer.byteLength(text, 'utf8')}:${text}`;
 }
 
 const CODE_OF: { [word: string]: ReasonCode } = {

@@ -24,7 +24,7 @@ export interface PlannedStep {
 
 /** What a build would do, without doing or remembering anything. */
 export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
-  const context = openRecovered(options);
+  const context = openRecovered({ ...options, port: options.glance });
   try {
     return await planSteps(options, context);
   } finally {

@@ -21,7 +21,7 @@ export interface RecoverPlace extends CommitPlace {
 }
 
 /** In `cache/`: somebody took a dead build's lock away and did not look for what it left. */
-const UNSWEPT = 'unswept';
+export const UNSWEPT = 'unswept';
 
 /** For whoever has just got the lock. A dead build may have left something beside the outputs of the pipeline's `steps`. */
 export async function recover(

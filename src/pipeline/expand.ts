@@ -2,7 +2,7 @@
  * Pipeline and disk -> steps. Pure over an injected view: nothing is written, nothing is digested. Runs and files that a
  * step will make count as if they were there, which is why expansion repeats until it settles.
  */
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { findCycle } from '../engine/graph.js';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
 import { FirnError, messageOf } from '../errors.js';
@@ -42,7 +42,7 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     const known = new Set(steps.map((step) => step.id));
     const expanded = expandOnce(order, world);
     steps = expanded.steps;
-    const settled = fingerprint(steps) === before;
+    const settled = !world.minds(steps) || fingerprint(steps) === before;
     // Two steps with one output may be why another target finds nothing.
     if (settled) checkSteps(pipeline, steps);
     if (expanded.error !== undefined && (settled || rounds === 0)) throw expanded.error;
@@ -154,11 +154,49 @@ function makerOfPath(makers: ReadonlyMap<string, string>, path: string): string 
   return undefined;
 }
 
+interface Known {
+  runs: Run[];
+  /** By name. */
+  views: Map<string, KnownRun>;
+}
+
+/** A run as rules see it. A class, since there may be thousands, and a getter of its own in each would cost most. */
+class RunView implements KnownRun {
+  readonly name: string;
+  readonly dataset: string;
+  readonly run: string;
+  readonly hasNpy: boolean;
+  readonly hasNpz: boolean;
+  readonly #source: Run;
+  readonly #versionOf: (run: Run) => string | undefined;
+
+  constructor(
+    source: Run,
+    readonly directory: string,
+    readonly made: boolean,
+    versionOf: (run: Run) => string | undefined,
+  ) {
+    this.name = source.name;
+    this.dataset = source.dataset;
+    this.run = source.run;
+    this.hasNpy = source.npy !== undefined;
+    this.hasNpz = source.npz !== undefined;
+    this.#source = source;
+    this.#versionOf = versionOf;
+  }
+
+  get version(): string | undefined {
+    return this.#versionOf(this.#source);
+  }
+}
+
 /** What is on disk together with what steps will make. */
 class World {
   private made = new Map<string, { run: Run; version: string | undefined }>();
   private madeFiles: string[] = [];
   private registry: Registry | undefined;
+  private known: Known | undefined;
+  private askedForFiles = false;
 
   constructor(
     private readonly pipeline: Pipeline,
@@ -166,9 +204,15 @@ class World {
     private readonly discovered: readonly Run[],
   ) {}
 
+  /** Whether anything asked of this world so far could come out otherwise by what these steps make. */
+  minds(steps: readonly Step[]): boolean {
+    return this.askedForFiles || steps.some(({ outputs }) => outputs.some(({ kind }) => kind === 'run'));
+  }
+
   learn(steps: readonly Step[]): void {
     this.made = new Map();
     this.madeFiles = [];
+    this.known = undefined;
     for (const step of steps) {
       for (const output of step.outputs) {
         this.madeFiles.push(output.path);
@@ -200,26 +244,27 @@ class World {
   }
 
   private runs(filter: RunFilter): KnownRun[] {
-    const all = new Map(this.discovered.map((run) => [run.name, run]));
-    for (const [name, { run }] of this.made) if (!all.has(name)) all.set(name, run);
-    const sorted = [...all.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
-    const selected = selectRuns(sorted, filter, {
-      versionOf: (name) => this.versionOf(name, all.get(name) as Run),
+    this.known ??= this.knownRuns();
+    const { runs, views } = this.known;
+    const selected = selectRuns(runs, filter, {
+      versionOf: (name) => views.get(name)?.version,
       nowMs: this.options.nowMs,
     });
+    return selected.map((run) => views.get(run.name) as KnownRun);
+  }
+
+  /** Those on disk and those that are made, sorted by name. */
+  private knownRuns(): Known {
+    const all = new Map(this.discovered.map((run) => [run.name, run]));
+    for (const [name, { run }] of this.made) if (!all.has(name)) all.set(name, run);
+    const runs = [...all.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
     const versionOf = (run: Run) => this.versionOf(run.name, run);
-    return selected.map((run) => ({
-      name: run.name,
-      dataset: run.dataset,
-      run: run.run,
-      directory: `${this.pipeline.runsDir}/${run.dataset}/${run.run}`,
-      hasNpy: run.npy !== undefined,
-      hasNpz: run.npz !== undefined,
-      made: this.made.has(run.name),
-      get version() {
-        return versionOf(run);
-      },
-    }));
+    const views = new Map<string, KnownRun>();
+    for (const run of runs) {
+      const directory = `${this.pipeline.runsDir}/${run.dataset}/${run.run}`;
+      views.set(run.name, new RunView(run, directory, this.made.has(run.name), versionOf));
+    }
+    return { runs, views };
   }
 
   /** From the registry, the target that makes the run, or the facts beside it. Two different answers are an error. */
@@ -228,7 +273,7 @@ class World {
     const tagged = versionOf(this.registry, name);
     const facts = this.made.has(name)
       ? this.made.get(name)?.version
-      : versionInFacts(this.options.port, join(run.directory, RUN_FACTS_FILE));
+      : versionInFacts(this.options.port, `${run.directory}${sep}${RUN_FACTS_FILE}`);
     if (tagged !== undefined && facts !== undefined && tagged !== facts) {
       throw new FirnError(
         'conflict',
@@ -243,6 +288,7 @@ class World {
   }
 
   private files(pattern: string): FileMatch[] {
+    this.askedForFiles = true;
     if (!isPattern(pattern)) {
       const there = this.options.port.stat(join(this.options.root, pattern))?.kind === 'file';
       return there || this.madeFiles.includes(pattern) ? [{ path: pattern, wildcards: {} }] : [];

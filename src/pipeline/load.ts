@@ -10,8 +10,8 @@ import { nearest } from './nearest.js';
 import { checkPattern } from './pattern.js';
 import { checkProjectPath } from './project-path.js';
 import { pipelineSchema } from './schema.js';
-import { YamlSource } from './source.js';
-import { validate } from './validate.js';
+import type { YamlSource } from './source.js';
+import type { validate as Validate } from './validate.js';
 
 export const DEFAULT_RUNS = 'consolidated_data/runs';
 export const DEFAULT_VERSIONS = 'data/reference/embedding_versions.json';
@@ -61,6 +61,9 @@ export async function loadPipeline(
   findRule: RuleFinder,
   ruleNames: readonly string[],
 ): Promise<Pipeline> {
+  // Loaded here: where the pipeline is remembered, nobody needs them.
+  const { YamlSource } = await import('./source.js');
+  const { validate } = await import('./validate.js');
   const source = new YamlSource(path, text);
   validate(SCHEMA, source.value, source, []);
   const raw = source.value as unknown as RawPipeline;
@@ -74,7 +77,7 @@ export async function loadPipeline(
         adviceForRule(target.rule, ruleNames),
       );
     }
-    targets.set(name, readTarget(source, name, target, rule));
+    targets.set(name, readTarget(source, name, target, rule, validate));
   }
   checkNames(source, targets);
   const field = (name: 'runs' | 'versions', fallback: string) =>
@@ -90,7 +93,13 @@ export async function loadPipeline(
   };
 }
 
-function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule): Target {
+function readTarget(
+  source: YamlSource,
+  name: string,
+  raw: RawTarget,
+  rule: Rule,
+  validate: typeof Validate,
+): Target {
   const at = ['targets', name];
   for (const field of ['from', 'runs', 'out', 'run'] as const) {
     const use = rule.fields[field];

@@ -2,14 +2,12 @@
  * Finding rules by name: firn's own, and those in the `rules/` folder beside pipeline.yaml, one file each. Loaded when a
  * target uses them. Knows no target.
  */
-import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { fileDigest } from '../engine/store.js';
 import type { Rule } from '../engine/types.js';
 import { FirnError, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
-import { schemaProblem } from './validate.js';
 
 /** A rule of a user is read by its file; its name is the file's. */
 const EXTENSION = '.mjs';
@@ -39,8 +37,16 @@ export function ruleNames(port: ReadPort, root: string): string[] {
   return [...new Set([...builtInRuleNames(), ...own])].sort();
 }
 
-/** A rule by name; undefined when there is none. FirnError when a user's rule is not one, or takes a built-in's name. */
-export async function findRule(port: ReadPort, root: string, name: string): Promise<Rule | undefined> {
+/**
+ * A rule by name; undefined when there is none. FirnError when a user's rule is not one, or takes a built-in's name.
+ * `checked`: its parameters are known to be a schema.
+ */
+export async function findRule(
+  port: ReadPort,
+  root: string,
+  name: string,
+  checked = false,
+): Promise<Rule | undefined> {
   const path = join(root, 'rules', `${name}${EXTENSION}`);
   const isOwn = /^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(name) && port.stat(path)?.kind === 'file';
   const known = await builtInRule(name);
@@ -51,7 +57,10 @@ export async function findRule(port: ReadPort, root: string, name: string): Prom
       advice: 'Rename the file.',
     });
   }
-  return loadOwnRule(port, path, name);
+  const rule = await loadOwnRule(port, path, name);
+  const problem = checked ? undefined : await parametersProblem(rule);
+  if (problem !== undefined) throw noRule(problem, path);
+  return rule;
 }
 
 async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<Rule> {
@@ -62,13 +71,11 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
   try {
     loaded = await import(url);
   } catch (error) {
-    throw ownError('usage', 'cannot be loaded: ', error, path, url);
+    throw await ownError('usage', 'cannot be loaded: ', error, path, url);
   }
   const rule = loaded.default;
   const problem = problemOf(rule, name);
-  if (problem !== undefined) {
-    throw new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
-  }
+  if (problem !== undefined) throw noRule(problem, path);
   const { version, run } = rule as Rule;
   return {
     ...(rule as Rule),
@@ -79,25 +86,29 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
         return (await run.call(rule, step, context)) ?? {};
       } catch (error) {
         if (error instanceof FirnError || context.signal.aborted) throw error;
-        throw ownError('failed', '', error, path, url);
+        throw await ownError('failed', '', error, path, url);
       }
     },
   };
 }
 
+function noRule(problem: string, path: string): FirnError {
+  return new FirnError('usage', problem, { path, advice: 'docs/reference.md shows what a rule exports.' });
+}
+
 /** What a user's file threw, with the line in it. */
-function ownError(
+async function ownError(
   kind: 'usage' | 'failed',
   what: string,
   error: unknown,
   path: string,
   url: string,
-): FirnError {
+): Promise<FirnError> {
   const stack = error instanceof Error ? (error.stack ?? '') : '';
   const at = stack.indexOf(`${url}:`);
   const [, line, column] =
     error instanceof SyntaxError
-      ? placeOfSyntaxError(path)
+      ? await placeOfSyntaxError(path)
       : at === -1
         ? []
         : (/^:(\d+):(\d+)/.exec(stack.slice(at + url.length)) ?? []);
@@ -110,7 +121,8 @@ function ownError(
 }
 
 /** Node tells it only when it prints the error itself. */
-function placeOfSyntaxError(path: string): string[] {
+async function placeOfSyntaxError(path: string): Promise<string[]> {
+  const { spawnSync } = await import('node:child_process');
   const { stderr } = spawnSync(process.execPath, ['--check', path], { encoding: 'utf8' });
   return stderr.startsWith(`${path}:`) ? (/^:(\d+)/.exec(stderr.slice(path.length)) ?? []) : [];
 }
@@ -130,7 +142,11 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
       return `\`fields\` says ${field}: ${String(use)}, expected one of ${FIELDS.join(', ')}, required or optional`;
     }
   }
-  const problem =
-    rule.parameters.type === 'object' ? schemaProblem(rule.parameters) : 'its type is not "object"';
+  return undefined;
+}
+
+async function parametersProblem({ parameters }: Rule): Promise<string | undefined> {
+  const { schemaProblem } = await import('./validate.js');
+  const problem = parameters.type === 'object' ? schemaProblem(parameters) : 'its type is not "object"';
   return problem === undefined ? undefined : `\`parameters\` is no usable JSON Schema: ${problem}`;
 }

@@ -9,7 +9,14 @@ let shared: Ajv | undefined;
 
 function validator(): Ajv {
   // Defaults are written into the value, so that a rule sees every parameter and the key holds it.
-  shared ??= new Ajv({ allErrors: true, useDefaults: true, allowUnionTypes: true, verbose: true });
+  // Whether a schema is one costs more than all else: it is asked of the rules of users only, see `schemaProblem`.
+  shared ??= new Ajv({
+    allErrors: true,
+    useDefaults: true,
+    allowUnionTypes: true,
+    verbose: true,
+    validateSchema: false,
+  });
   return shared;
 }
 
@@ -29,6 +36,7 @@ export function validate(schema: object, value: Json, source: YamlSource, at: Ya
 /** Why a schema cannot be used; undefined when it can. */
 export function schemaProblem(schema: object): string | undefined {
   try {
+    validator().validateSchema(schema, true);
     validator().compile(schema);
     return undefined;
   } catch (error) {

@@ -87,9 +87,8 @@ export function rangeAt(starts: readonly number[], row: number): number | undefi
 
 /** Names what the rows are: equal for two references whose arrays hold the same runs' rows in the same order. */
 export function layoutDigest(ranges: readonly { count: number; digest: string }[]): string {
-  const hash = createHash('sha256');
-  for (const range of ranges) hash.update(`${range.count} ${range.digest}\n`);
-  return `sha256:${hash.digest('hex')}`;
+  const text = ranges.map((range) => `${range.count} ${range.digest}\n`).join('');
+  return `sha256:${createHash('sha256').update(text).digest('hex')}`;
 }
 
 /** Whether `layout` is the digest of the ranges that hold the first `rows` rows. */

@@ -3,7 +3,6 @@
  * ranges, which is all that firn itself reads of the file. The list of sequences stands last and is never parsed here.
  */
 import { createHash } from 'node:crypto';
-import { JSONParser } from '@streamparser/json';
 import type { Dtype } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import { LineWriter } from '../files/line-writer.js';
@@ -168,6 +167,8 @@ async function readHead(port: ReadPort, path: string): Promise<Partial<Head> | u
 /** firn's metadata as another program wrote it anew, in whatever layout; undefined when it is not firn's. */
 async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
   if (!(await holdsText(port, path, REWRITTEN_KEY))) return undefined;
+  // Loaded here: hardly any reference needs it.
+  const { JSONParser } = await import('@streamparser/json');
   const head: { [name: string]: unknown } = {};
   const parser = new JSONParser({ paths: ['$.embedding_dim', '$.firn', '$.runs'], keepStack: false });
   let failed = false;
@@ -230,7 +231,7 @@ async function readHeadText(port: ReadPort, path: string): Promise<string | unde
       const found = Buffer.concat([before, bytes]).indexOf(SEQUENCES_KEY);
       if (found !== -1) {
         const text = Buffer.concat(blocks).toString('utf8', 0, position - before.length + found);
-        return `${text.replace(/,\s*$/, '')}\n}`;
+        return `${text.trimEnd().replace(/,$/, '')}\n}`;
       }
       before = bytes.subarray(Math.max(0, read - SEQUENCES_KEY.length + 1));
       position += read;

@@ -2,7 +2,7 @@
  * Which runs are on disk: `<runs>/<dataset>/<run>/` with `embeddings.npy`, `embeddings.npz` or both. Looks at names and
  * stats only; knows neither what is in the arrays nor which runs a target wants.
  */
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import type { DirectoryEntry, FileStat, ReadPort } from '../files/port.js';
 
 export const NPY_FILE = 'embeddings.npy';
@@ -43,10 +43,11 @@ const MISPLACED = 'is no run: an array belongs in <dataset>/<run>/';
 export function discoverRuns(port: ReadPort, runsDir: string): Discovered {
   const runs: Run[] = [];
   const ignored: IgnoredRun[] = [];
-  for (const dataset of folders(port, runsDir, port.list(runsDir), ignored)) {
-    const listing = port.list(join(runsDir, dataset));
-    for (const run of folders(port, join(runsDir, dataset), listing, ignored)) {
-      const directory = join(runsDir, dataset, run);
+  for (const dataset of folders(port, runsDir, ignored)) {
+    const parent = join(runsDir, dataset);
+    for (const run of folders(port, parent, ignored)) {
+      // Not `join`: with thousands of runs it costs as much as the disk.
+      const directory = `${parent}${sep}${run}`;
       const arrays = findArrays(port, directory, ignored);
       if (arrays !== undefined) runs.push({ name: `${dataset}/${run}`, dataset, run, directory, ...arrays });
     }
@@ -57,11 +58,11 @@ export function discoverRuns(port: ReadPort, runsDir: string): Discovered {
 }
 
 /** The names of the folders in `path` that can be a dataset or a run. */
-function folders(port: ReadPort, path: string, listing: DirectoryEntry[], ignored: IgnoredRun[]): string[] {
+function folders(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
   const found: string[] = [];
-  for (const { name, kind } of listing) {
+  for (const { name, kind } of port.list(path)) {
     if (name.startsWith('.')) continue;
-    const reason = whyNot(port, join(path, name), name, kind);
+    const reason = whyNot(port, path, name, kind);
     if (reason !== undefined) ignored.push({ path: join(path, name), reason });
     else if (kind === 'directory') found.push(name);
   }
@@ -70,14 +71,14 @@ function folders(port: ReadPort, path: string, listing: DirectoryEntry[], ignore
 
 function whyNot(
   port: ReadPort,
-  path: string,
+  folder: string,
   name: string,
   kind: DirectoryEntry['kind'],
 ): string | undefined {
   if (isArray(name) && kind !== 'directory') return MISPLACED;
-  if (kind === 'link') return leadsToFile(port, path) ? undefined : LINK;
+  if (kind === 'link') return leadsToFile(port, join(folder, name)) ? undefined : LINK;
   // Node shows bytes that are not UTF-8 as U+FFFD, and then finds nothing under that name.
-  const lost = kind === 'directory' && name.includes('\ufffd') && port.stat(path) === undefined;
+  const lost = kind === 'directory' && name.includes('\ufffd') && port.stat(join(folder, name)) === undefined;
   return lost ? 'its name is not UTF-8; rename it' : undefined;
 }
 
@@ -102,7 +103,7 @@ function findArrays(
   const arrays: Pick<Run, 'npy' | 'npz'> = {};
   for (const { name, kind } of port.list(directory)) {
     if (!isArray(name)) continue;
-    const path = join(directory, name);
+    const path = `${directory}${sep}${name}`;
     if (kind !== 'file') {
       ignored.push({ path, reason: kind === 'link' ? LINK : 'is not a regular file' });
       continue;

@@ -22,7 +22,7 @@ import { createNpy } from '../../src/arrays/npy-writer.js';
 import { disk } from '../../src/files/disk.js';
 import { temporaryFolder } from './folder.js';
 
-export const PROGRAM = fileURLToPath(new URL('../../src/cli.js', import.meta.url));
+export const PROGRAM = fileURLToPath(new URL('../../src/start.cjs', import.meta.url));
 const LIMIT_MS = 120_000;
 
 export interface Finished {

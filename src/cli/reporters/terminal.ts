@@ -1,6 +1,6 @@
 /** A build on a terminal: the plain reporter's lines of what has ended, and below them one line of what runs, redrawn. */
 import type { BuildEvent, Listener } from '../../engine/events.js';
-import { cutTo, formatBytes, formatSeconds, safe } from '../text.js';
+import { cutTo, formatBytes, formatCount, formatSeconds, safe } from '../text.js';
 
 const REDRAW_MS = 100;
 /** What is drawn below this share of a step is too early to tell the time left from. */
@@ -80,6 +80,6 @@ function progressText(step: Running, now: number): string {
   const rate =
     step.unit === 'bytes'
       ? formatBytes(perSecond)
-      : `${Math.round(perSecond).toLocaleString('en-US')} ${safe(step.unit)}`;
+      : `${formatCount(Math.round(perSecond))} ${safe(step.unit)}`;
   return `${percent}, ${rate}/s, ${formatSeconds(((1 - share) / share) * seconds)} left`;
 }

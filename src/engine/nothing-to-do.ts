@@ -1,0 +1,44 @@
+/**
+ * A build that has nothing to do, found out without the lock. It asks what every build asks (`decide`), and says so only
+ * if all steps are fresh by digests that are remembered, nobody holds or wants the lock, and a killed build left nothing
+ * behind. In any other case, also when something is wrong, it has no answer: the build takes the lock and decides anew.
+ * Writes nothing.
+ */
+import { type BuildOptions, journalIn, lockIn, type OpenContext, openContext, recordsIn } from './context.js';
+import { decide } from './decide.js';
+import { freshOutcome, type StepOutcome } from './events.js';
+import { isLockWanted } from './lock.js';
+import { UNSWEPT } from './recover.js';
+
+/** The outcomes of such a build; undefined when there is, or may be, something to do. */
+export async function nothingToDo(options: BuildOptions): Promise<StepOutcome[] | undefined> {
+  const before = tracesOfBuilds(options);
+  if (before === undefined || options.force.size > 0) return undefined;
+  let context: OpenContext | undefined;
+  try {
+    context = openContext({ ...options, port: options.glance }, false, true);
+    const outcomes: StepOutcome[] = [];
+    for (const step of options.steps) {
+      options.signal.throwIfAborted();
+      const began = performance.now();
+      const decision = await decide(step, context);
+      if (decision.action !== 'fresh') return undefined;
+      outcomes.push(freshOutcome(step, decision.record, (performance.now() - began) / 1000));
+    }
+    // A build that began in the meantime may have changed what was looked at before.
+    return tracesOfBuilds(options) === before ? outcomes : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    await context?.workers.close();
+  }
+}
+
+/** What shows that a build has ended since; undefined while one runs, waits, or has left something to be completed. */
+function tracesOfBuilds({ port, cacheDirectory }: BuildOptions): string | undefined {
+  const names = port.list(cacheDirectory).map(({ name }) => name);
+  if (isLockWanted(lockIn(cacheDirectory), names) || names.includes(UNSWEPT)) return undefined;
+  if (port.list(journalIn(cacheDirectory)).length > 0) return undefined;
+  const records = port.stat(recordsIn(cacheDirectory));
+  return records && [records.size, records.mtimeNs, records.ctimeNs, records.ino].join(' ');
+}

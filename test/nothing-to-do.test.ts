@@ -1,0 +1,149 @@
+/** A build with nothing to do: it writes nothing and takes no lock, and is sure of what it says. */
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { acquireLock } from '../src/engine/lock.js';
+import { disk } from '../src/files/disk.js';
+import { glanceAt } from '../src/files/glance.js';
+import type { Port } from '../src/files/port.js';
+import { build, openProject } from '../src/project.js';
+import { faultyPort } from './rig/faulty-port.js';
+import { TestProject } from './rig/project.js';
+
+const test = suite('nothing to do');
+
+const PIPELINE = `
+targets:
+  reference: {rule: consolidate, runs: all, out: data/reference}
+  index: {rule: index, from: reference}
+`;
+
+/** Built, and built again until every digest is remembered. */
+async function built(): Promise<TestProject> {
+  const project = new TestProject(PIPELINE);
+  for (const name of ['A/r1', 'A/r2']) {
+    await project.writeRun(name);
+    // Older than any tick of a clock.
+    project.age(`consolidated_data/runs/${name}/embeddings.npy`, 1);
+  }
+  await project.build();
+  await settle(project);
+  return project;
+}
+
+/** ctime cannot be set: until the files are older than a tick, a build hashes them again. */
+async function settle(project: TestProject): Promise<void> {
+  for (;;) {
+    const { port, count } = faultyPort(Number.POSITIVE_INFINITY, () => {
+      throw new Error('no fault is asked for');
+    });
+    await build(await openProject({ directory: project.root, port }));
+    if (count.done === 0) return;
+  }
+}
+
+test('it changes nothing on disk, and says what is fresh', async () => {
+  const project = await built();
+  const before = project.snapshot();
+  const { fresh, ran, steps } = await project.build();
+  assert.equal([fresh, ran], [2, 0]);
+  assert.equal(
+    steps.map(({ id, status }) => `${id} ${status}`),
+    ['reference fresh', 'index:reference fresh'],
+  );
+  assert.is(steps[0].stats?.rows, 40);
+  assert.equal(project.snapshot(), before);
+  assert.match((await project.firn('build')).stdout, /^nothing to do: 2 steps fresh/);
+});
+
+test('it waits for one who holds the lock', async () => {
+  const project = await built();
+  const lock = await acquireLock(disk, project.path('cache/lock'), {
+    command: 'this test',
+    onWait: () => undefined,
+  });
+  let waited = '';
+  const summary = await build(await openProject({ directory: project.root }), {
+    onEvent(event) {
+      if (event.type !== 'waiting') return;
+      waited = event.holder;
+      void lock.release();
+    },
+  });
+  assert.match(waited, /^this test/);
+  assert.is(summary.fresh, 2);
+});
+
+test('a build that began while it looked is waited for as well', async () => {
+  const project = await built();
+  const lock = project.path('cache/lock');
+  // While the metadata is read, which is after the first look at the lock.
+  const port: Port = {
+    ...disk,
+    async open(path) {
+      mkdirSync(lock, { recursive: true });
+      writeFileSync(`${lock}/other.json`, '{');
+      return disk.open(path);
+    },
+  };
+  let waited = false;
+  const summary = await build(await openProject({ directory: project.root, port }), {
+    onEvent(event) {
+      if (event.type !== 'waiting') return;
+      waited = true;
+      port.open = disk.open;
+      rmSync(lock, { recursive: true });
+    },
+  });
+  assert.ok(waited);
+  assert.is(summary.fresh, 2);
+});
+
+test('what was looked at for one build is not believed in the next', async () => {
+  const project = await built();
+  const opened = await openProject({ directory: project.root });
+  assert.is((await build(opened)).fresh, 2);
+  await project.writeRun('A/r2', { seed: 5 });
+  assert.is((await build(opened)).ran, 2);
+});
+
+test('a glance asks for nothing twice, and knows from a listing what is not there', () => {
+  const project = new TestProject();
+  project.write('a/one', '1');
+  const asked: string[] = [];
+  const port: Port = {
+    ...disk,
+    stat: (path) => {
+      asked.push(`stat ${path}`);
+      return disk.stat(path);
+    },
+    list: (path) => {
+      asked.push(`list ${path}`);
+      return disk.list(path);
+    },
+    readText: (path) => {
+      asked.push(`read ${path}`);
+      return disk.readText(path);
+    },
+  };
+  const glance = glanceAt(port);
+  const [a, one, two, three] = ['a', 'a/one', 'a/two', 'a/three'].map((name) => project.path(name));
+  for (let time = 0; time < 2; time++) {
+    assert.is(glance.stat(three), undefined);
+    assert.equal(
+      glance.list(a).map(({ name }) => name),
+      ['one'],
+    );
+    assert.is(glance.stat(one)?.size, 1);
+    assert.is(glance.stat(two), undefined);
+    assert.is(glance.readText(two), undefined);
+    assert.is(glance.stat(`${a}/one/`.slice(0, -1))?.kind, 'file');
+  }
+  assert.equal(asked, [`stat ${three}`, `list ${a}`, `stat ${one}`]);
+  // A listing without names says nothing: it may be of no folder, or of one that cannot be seen yet.
+  assert.equal(glance.list(project.path('b')), []);
+  project.write('b/new', '2');
+  assert.is(glance.stat(project.path('b/new'))?.size, 1);
+});
+
+test.run();
