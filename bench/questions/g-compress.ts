@@ -30,8 +30,6 @@ file.`,
       verdicts: [
         atLeast(`embeddings: speed, beside ${PEER}`, generated.speed, 6, times),
         atMost(`embeddings: size, as a share of that of ${PEER}`, generated.size, 1, share),
-        atLeast(`k-mer embeddings: speed, beside ${PEER}`, kmers.speed, 6, times),
-        atMost(`k-mer embeddings: size, as a share of that of ${PEER}`, kmers.size, 1, share),
       ],
       notes: [],
     };

@@ -9,11 +9,15 @@ import * as zlib from 'node:zlib';
 
 /**
  * `default` looks for repeats, `huffman` only for frequent bytes: on float embeddings there are no repeats, and it is
- * as small in less than half the time. `auto` tries both on the first block.
+ * as small in less than half the time. `auto` tries both on the first bytes.
  */
 export type DeflateLevel = 'huffman' | 'default' | 'auto';
 
 const BLOCK_BYTES = 1024 * 1024;
+/** How far back deflate refers. */
+const WINDOW_BYTES = 32 * 1024;
+/** What `auto` tries both on. */
+const SAMPLE_BYTES = 256 * 1024;
 /** node:zlib's pool has four threads unless UV_THREADPOOL_SIZE says otherwise. */
 const BLOCKS_AT_A_TIME = 4;
 /** `auto` takes Huffman-only unless the default makes less than this share of its size. */
@@ -25,6 +29,8 @@ export class ParallelDeflate {
   private block = new Uint8Array(BLOCK_BYTES);
   private filled = 0;
   private strategy: number | undefined;
+  /** The end of the block before this one, that repeats in this one may refer to. */
+  private before: Uint8Array | undefined;
   private readonly running: Promise<Uint8Array>[] = [];
   private readonly spare: Uint8Array<ArrayBuffer>[] = [];
 
@@ -58,7 +64,8 @@ export class ParallelDeflate {
     const memory = this.block;
     const block = memory.subarray(0, this.filled);
     this.strategy ??= await betterStrategy(block);
-    const job = deflate(block, this.strategy, flush).finally(() => this.spare.push(memory));
+    const job = deflate(block, this.strategy, flush, this.before).finally(() => this.spare.push(memory));
+    this.before = block.length < WINDOW_BYTES ? undefined : block.slice(-WINDOW_BYTES);
     // A failure is reported when its turn comes.
     job.catch(() => {});
     this.running.push(job);
@@ -73,13 +80,27 @@ export class ParallelDeflate {
   }
 }
 
-function deflate(block: Uint8Array, strategy: number, finishFlush: number): Promise<Uint8Array> {
-  // Room for all output in one go: otherwise the block returns to the main thread for every 16 KiB.
-  return deflateRaw(block, { strategy, finishFlush, chunkSize: BLOCK_BYTES + 4096 });
+function deflate(
+  block: Uint8Array,
+  strategy: number,
+  finishFlush: number,
+  before?: Uint8Array,
+): Promise<Uint8Array> {
+  const huffman = strategy === zlib.constants.Z_HUFFMAN_ONLY;
+  return deflateRaw(block, {
+    strategy,
+    finishFlush,
+    // More symbols to a table: without repeats all tables are alike, with them the usual number is the smaller.
+    memLevel: huffman ? 9 : 8,
+    ...(before === undefined || huffman ? {} : { dictionary: before }),
+    // Room for all output in one go: otherwise the block returns to the main thread for every 16 KiB.
+    chunkSize: BLOCK_BYTES + 4096,
+  });
 }
 
-async function betterStrategy(sample: Uint8Array): Promise<number> {
+async function betterStrategy(block: Uint8Array): Promise<number> {
   const { Z_HUFFMAN_ONLY, Z_DEFAULT_STRATEGY, Z_SYNC_FLUSH } = zlib.constants;
+  const sample = block.subarray(0, SAMPLE_BYTES);
   const [huffman, usual] = await Promise.all([
     deflate(sample, Z_HUFFMAN_ONLY, Z_SYNC_FLUSH),
     deflate(sample, Z_DEFAULT_STRATEGY, Z_SYNC_FLUSH),

@@ -49,12 +49,11 @@ export function sampleRows(nlist: number, dims: number, rowsPerList = ROWS_PER_L
 }
 
 /**
- * Lists for an index trained on so many rows: the power of two nearest to sqrt(2 rows), hence between one and two times
- * sqrt(rows), where comparing with the centroids and looking into a few lists cost about the same; fewer where the
- * training sample could not fill them.
+ * Lists for an index trained on so many rows: the power of two nearest to their square root, where comparing with the
+ * centroids and looking into one or two lists cost about the same; fewer where the training sample could not fill them.
  */
 export function pickLists(trainedRows: number, eligibleRows: number, dims: number): number {
-  const near = 2 ** Math.round(Math.log2(Math.sqrt(2 * trainedRows)));
+  const near = 2 ** Math.round(Math.log2(Math.sqrt(trainedRows)));
   const held = Math.min(eligibleRows, Math.floor(SAMPLE_VALUES / dims));
   return Math.max(1, Math.min(near, Math.floor(held / FEWEST_PER_LIST)));
 }
