@@ -95,7 +95,7 @@ s('the size of the window changes no byte of the lists', async () => {
       async sync() {},
       async close() {},
     };
-    const writer = new ListWriter(out, layout, lists, { windowBytes });
+    const writer = new ListWriter(out, layout, lists, workers, { windowBytes });
     for (const rows of [30, 69, 1]) {
       const start = rows === 30 ? 0 : rows === 69 ? 30 : 99;
       const data = Float32Array.from({ length: rows * 3 }, (_, i) => start * 3 + i);

@@ -157,12 +157,10 @@ export async function place(
   const { rows, dims } = embeddings;
   const from = options.firstRow ?? 0;
   if (from === rows) return;
-  const writer = new ListWriter(out, layout, lists, options);
-  // Rows are written in order, however many batches are under way.
-  let written: Promise<void> = Promise.resolve();
+  const writer = new ListWriter(out, layout, lists, workers, options);
   await eachBatch(embeddings, { from, signal, atOnce: 2 * workers.size }, async (batch) => {
     const { start, data } = batch;
-    written = written.then(() => writer.add(batch));
+    const written = writer.add(batch);
     const known = Math.min(start + batch.rows, trainedRows) - start;
     const compared =
       truth === undefined || known <= 0

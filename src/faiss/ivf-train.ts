@@ -12,7 +12,7 @@ import { firstNotFinite, gatherRows, notFinite } from './batches.js';
 import { QUERIES } from './calibrate.js';
 import { floatBytes, type Metric } from './format.js';
 import { readIndexHeader } from './header.js';
-import { firstCentroids, ITERATIONS, kmeans, SEED } from './kmeans.js';
+import { EARLY_ONE_IN, firstCentroids, ITERATIONS, kmeans, SEED } from './kmeans.js';
 import { codesOf, fitGrid, type Grid } from './quantize.js';
 import { queryRows, trainingSample } from './sample.js';
 import { readTrailer, type Trailer } from './trailer.js';
@@ -75,8 +75,7 @@ export async function train(request: TrainRequest): Promise<Trained> {
     if (bad >= 0) throw notFinite(of[Math.floor(bad / dims)], embeddings);
   }
   const grid = fitGrid(sample, dims);
-  const codes = new Uint8Array(new SharedArrayBuffer(sample.length));
-  codesOf(sample, grid, codes);
+  const codes = sharedCodes(sample, grid);
   const wanted = {
     rows: trainedRows,
     sampleRows: rows.length,
@@ -107,6 +106,20 @@ export async function train(request: TrainRequest): Promise<Trained> {
     queryRows: asked,
     queries,
   };
+}
+
+/** The codes of the sample: every fourth row first, then the ones behind those, and so on, as `kmeans` wants them. */
+function sharedCodes(sample: Float32Array, grid: Grid): Uint8Array {
+  const dims = grid.centre.length;
+  const codes = new Uint8Array(new SharedArrayBuffer(sample.length));
+  let done = 0;
+  for (let lane = 0; lane < EARLY_ONE_IN; lane++) {
+    for (let at = lane * dims; at < sample.length; at += EARLY_ONE_IN * dims) {
+      codesOf(sample.subarray(at, at + dims), grid, codes.subarray(done, done + dims));
+      done += dims;
+    }
+  }
+  return codes;
 }
 
 /** Some rows of a sample, evenly spread over it. */

@@ -14,13 +14,21 @@ import { dot } from './vector-math.js';
 export const ITERATIONS = 10;
 export const SEED = 1234;
 
+/** The first iterations, which move centroids far, see one row in so many, as long as every list has some of them. */
+const EARLY_ITERATIONS = 6;
+export const EARLY_ONE_IN = 4;
+const EARLY_ROWS_PER_LIST = 16;
+
 /** How far the two halves of a split cluster are moved apart, relative to their values (as faiss/Clustering.cpp has it). */
 const SPLIT = 1 / 1024;
 
 const JOBS = new URL('./kmeans-jobs.js', import.meta.url);
 
 export interface KmeansRequest {
-  /** n * dims codes, n >= nlist, in memory that threads can share. */
+  /**
+   * n * dims codes, n >= nlist, in memory that threads can share. The first quarter of the rows has to be like the whole:
+   * it is what early iterations see.
+   */
   codes: Uint8Array;
   grid: Grid;
   /** Where the centroids begin: see `firstCentroids`. */
@@ -59,12 +67,16 @@ export async function kmeans(request: KmeansRequest): Promise<Float32Array> {
   const { codes, grid, by, metric, workers, signal } = request;
   const dims = grid.centre.length;
   const centroids = request.first.slice();
-  const lists = new Int32Array(new SharedArrayBuffer((4 * codes.length) / dims));
+  const nlist = centroids.length / dims;
+  const all = new Int32Array(new SharedArrayBuffer((4 * codes.length) / dims));
+  const few = all.subarray(0, Math.floor(all.length / EARLY_ONE_IN));
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
     signal?.throwIfAborted();
+    const early = iteration < EARLY_ITERATIONS && few.length >= EARLY_ROWS_PER_LIST * nlist;
+    const lists = early ? few : all;
     const scorer = scorerOf(by, centroids, grid, metric);
-    const shares = workers.all().map((thread, i, all) => {
-      const [from, to] = [i, i + 1].map((part) => Math.floor((part * lists.length) / all.length));
+    const shares = workers.all().map((thread, i, { length }) => {
+      const [from, to] = [i, i + 1].map((part) => Math.floor((part * lists.length) / length));
       return assignShare(thread, { codes, from, to, grid, scorer, lists });
     });
     const clusters = addUp(await Promise.all(shares));

@@ -1,10 +1,11 @@
 /**
  * Rows that come in order, written to where their lists stand in the file. A window of rows is sorted by list in
  * memory first, so that a write covers all of the window's rows of one list; while it is written the next one fills.
- * Knows no distance.
+ * Threads do the copying. Knows no distance.
  */
 import { atOnce } from '../at-once.js';
 import type { WriteHandle } from '../files/port.js';
+import type { Workers } from '../workers/pool.js';
 import type { Batch } from './batches.js';
 import { floatBytes, ID_BYTES, type IvfLayout } from './format.js';
 
@@ -13,11 +14,16 @@ const WRITES = 8;
 /** Rows whose ids are put in order at once. */
 const IDS_AT_ONCE = 4 * 1024 * 1024;
 
+const SCATTER = new URL('./scatter-jobs.js', import.meta.url);
+
 interface Window {
+  /** In memory that threads can share. */
   codes: Float32Array;
   /** Where the rows of each list start in the window (nlist + 1 entries), and how many have come. */
   starts: Int32Array;
   come: Int32Array;
+  /** Copies under way. */
+  copies: Promise<void>[];
 }
 
 export interface ListWriterOptions {
@@ -25,6 +31,11 @@ export interface ListWriterOptions {
   firstRow?: number;
   /** Bytes of vectors sorted at once (32 MiB). */
   windowBytes?: number;
+}
+
+/** Of one batch that was taken over: when its memory is free again. */
+interface Taken {
+  copied: Promise<unknown>;
 }
 
 export class ListWriter {
@@ -36,6 +47,7 @@ export class ListWriter {
   private window: Window;
   private spare: Window | undefined;
   private writing: Promise<void> = Promise.resolve();
+  private taking: Promise<unknown> = Promise.resolve();
   private first: number;
   private filled = 0;
 
@@ -44,6 +56,7 @@ export class ListWriter {
     private readonly out: WriteHandle,
     private readonly layout: IvfLayout,
     private readonly lists: Uint16Array | Int32Array,
+    private readonly workers: Workers,
     { firstRow = 0, windowBytes = 32 * 1024 * 1024 }: ListWriterOptions = {},
   ) {
     const { dims, rows, nlist, sizes } = layout;
@@ -59,22 +72,51 @@ export class ListWriter {
     if (nlist === 0) throw new RangeError('an index needs a list');
   }
 
-  /** The next rows. */
+  /**
+   * The next rows, in shared memory that may be used again once it resolves. The next batch may be added before that:
+   * they are taken in the order of the calls.
+   */
   async add(batch: Batch): Promise<void> {
-    const { dims, rows } = this.layout;
-    for (let i = 0; i < batch.rows; i++) {
-      const { codes, starts, come } = this.window;
-      const list = this.lists[batch.start + i];
-      const slot = starts[list] + come[list];
-      come[list] += 1;
-      codes.set(batch.data.subarray(i * dims, (i + 1) * dims), slot * dims);
-      this.filled += 1;
-      if (this.filled === Math.min(this.windowRows, rows - this.first)) await this.turn();
+    const taken = this.taking.then(() => this.take(batch));
+    this.taking = taken;
+    await (await taken).copied;
+  }
+
+  private async take({ start, rows, data }: Batch): Promise<Taken> {
+    const { dims, rows: end } = this.layout;
+    const copies: Promise<void>[] = [];
+    for (let row = 0; row < rows; ) {
+      const left = Math.min(this.windowRows, end - this.first) - this.filled;
+      const count = Math.min(left, rows - row);
+      const slots = this.slotsOf(start + row, count);
+      const part = data.subarray(row * dims, (row + count) * dims);
+      const copy = this.workers
+        .idlest()
+        .call<void>(SCATTER, 'scatter', { rows: part, slots, dims, into: this.window.codes });
+      copies.push(copy);
+      this.window.copies.push(copy);
+      this.filled += count;
+      row += count;
+      if (count === left) await this.turn();
     }
+    return { copied: Promise.all(copies) };
+  }
+
+  /** Where the next `count` rows go in the window. */
+  private slotsOf(row: number, count: number): Int32Array {
+    const { starts, come } = this.window;
+    const slots = new Int32Array(count);
+    for (let i = 0; i < count; i++) {
+      const list = this.lists[row + i];
+      slots[i] = starts[list] + come[list];
+      come[list] += 1;
+    }
+    return slots;
   }
 
   /** After the last row: everything is written, the ids too. */
   async finish(): Promise<void> {
+    await this.taking;
     await this.writing;
     const { nlist } = this.layout;
     for (let from = 0; from < nlist; ) {
@@ -93,9 +135,10 @@ export class ListWriter {
   private newWindow(): Window {
     const { dims, nlist } = this.layout;
     return {
-      codes: new Float32Array(this.windowRows * dims),
+      codes: new Float32Array(new SharedArrayBuffer(4 * this.windowRows * dims)),
       starts: new Int32Array(nlist + 1),
       come: new Int32Array(nlist),
+      copies: [],
     };
   }
 
@@ -115,7 +158,7 @@ export class ListWriter {
     const full = this.window;
     this.first += this.filled;
     this.filled = 0;
-    this.writing = this.writeWindow(full);
+    this.writing = Promise.all(full.copies.splice(0)).then(() => this.writeWindow(full));
     // A failure is thrown where the window is waited for.
     this.writing.catch(() => {});
     if (this.spare === undefined) {
