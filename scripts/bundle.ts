@@ -1,7 +1,7 @@
 /**
  * Writes dist/firn.bundle.js, the compiled program in one file, and beside it the code that V8 makes of it. Node takes
- * longer to find, link and compile a hundred modules than most commands take to run. Packages stay outside and are loaded
- * when they are needed; only commander always is.
+ * longer to find, link and compile a hundred modules than most commands take to run. Other packages than those named here
+ * stay outside, and are loaded when they are needed.
  */
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,11 +28,16 @@ const places: Plugin = {
   },
 };
 
+/** Packages of many modules that most commands need, or every edit of a pipeline.yaml. */
+const INSIDE = ['ajv', 'commander', 'yaml'];
+
 const packages: Plugin = {
   name: 'packages',
   setup(bundle) {
-    bundle.onResolve({ filter: /^[^./]/ }, ({ path, kind }) =>
-      kind === 'entry-point' || path === 'commander' ? undefined : { path, external: true },
+    bundle.onResolve({ filter: /^[^./]/ }, ({ path, kind, importer }) =>
+      kind === 'entry-point' || INSIDE.includes(path) || importer.includes(`${sep}node_modules${sep}`)
+        ? undefined
+        : { path, external: true },
     );
   },
 };
@@ -67,6 +72,7 @@ async function writeBundle(): Promise<void> {
     platform: 'node',
     format: 'cjs',
     target: 'node20.19',
+    minifyWhitespace: true,
     banner: {
       js: `(function (require, importModule, dist) {
 const placeOf = (path) => require('node:url').pathToFileURL(require('node:path').join(dist, path)).href;`,
