@@ -153,7 +153,13 @@ const rule: Rule = {
     };
     const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
     const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
-    return { entries, state: state as unknown as Json, warnings };
+    const obstacle = obstacleOf(step, state, context);
+    return {
+      entries,
+      state: state as unknown as Json,
+      warnings,
+      ...(obstacle === undefined ? {} : { obstacle }),
+    };
   },
 
   async recognises(step, _output, { port, root }) {
@@ -191,6 +197,25 @@ const rule: Rule = {
 };
 
 export default rule;
+
+/** What the rows to be lack, as far as it shows without reading an array. */
+function obstacleOf(step: Step, { ranges, standing }: Plan, context: MemoryContext): FirnError | undefined {
+  const [{ path }] = step.outputs;
+  if (ranges.length === 0) {
+    return new FirnError('failed', 'would hold no run at all', {
+      path,
+      advice: 'Look at the `runs` and `prune` of its target.',
+    });
+  }
+  const retained = ranges.filter((range) => range.retained).map(runName);
+  const isLost = context.port.stat(join(context.root, path)) === undefined;
+  if (retained.length === 0 || !isLost || (standing !== undefined && context.isStored(standing)))
+    return undefined;
+  return new FirnError('missing', `held the only copy of ${someOf(retained)}, and it is gone`, {
+    path,
+    advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
+  });
+}
 
 /** Retained rows come from the array as it stands or, where that has lost them, from the stored copy of it. */
 async function writeArray(step: Step, context: RunContext): ReturnType<typeof writeRows> {

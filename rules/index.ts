@@ -15,6 +15,7 @@ import {
 import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex } from '../src/faiss/build.js';
 import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
+import { collect, startWorker } from '../src/faiss/factory-process.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import { isLayoutOfFirst, layoutDigest } from '../src/reference/layout.js';
@@ -92,6 +93,11 @@ const rule: Rule = {
     return factory === undefined ? [] : [['faiss-node', factoryVersion()]];
   },
 
+  obstacle(step) {
+    const { factory } = step.params as unknown as Params;
+    return factory === undefined ? undefined : whyNoFaiss();
+  },
+
   async memory(step, context) {
     const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
     const layout = facts === undefined ? null : layoutDigest(facts.ranges);
@@ -154,6 +160,26 @@ const rule: Rule = {
 };
 
 export default rule;
+
+let faiss: Promise<FirnError | undefined> | undefined;
+
+/** Why faiss-node cannot be loaded: asked once, of the process that would build, which loads it before its task. */
+function whyNoFaiss(): Promise<FirnError | undefined> {
+  faiss ??= askForFaiss();
+  return faiss;
+}
+
+async function askForFaiss(): Promise<FirnError | undefined> {
+  const worker = startWorker({ task: 'search', path: '', k: 0, values: 0 });
+  worker.stdin.end();
+  try {
+    await collect(worker, 'no index');
+    return undefined;
+  } catch (error) {
+    // There is no such index: that it complains of it shows that it could be asked.
+    return error instanceof FirnError && error.kind === 'missing' ? error : undefined;
+  }
+}
 
 /** Undefined for a reference that has no run yet. */
 function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft | undefined {

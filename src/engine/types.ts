@@ -74,6 +74,8 @@ export interface Memory {
   state: Json;
   /** What a person should know before the step runs or is restored; nobody is told while it is fresh. */
   warnings?: string[];
+  /** Why the step cannot run, as far as that shows before the work; it may still be restored. */
+  obstacle?: Error;
 }
 
 export interface MemoryContext {
@@ -87,6 +89,8 @@ export interface MemoryContext {
    * do not tell. Its digests show whether it still speaks of the files that are there.
    */
   recorded: Pick<StepRecord, 'outputs' | 'state'> | undefined;
+  /** Whether there seems to be a stored output of these bytes (`sha256:`). */
+  isStored(digest: string): boolean;
   /** The step is to run whatever its state. */
   force: boolean;
 }
@@ -109,6 +113,8 @@ export interface Rule {
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
+  /** Why no step like this can run here, whatever its inputs: a package is missing. `tools` should say so, too. */
+  obstacle?(step: Step): Error | undefined | Promise<Error | undefined>;
   /** Whether an existing output that no record names was made by firn; undefined when the file does not tell. */
   recognises?(
     step: Step,
