@@ -30,7 +30,7 @@ import {
 } from '../src/reference/layout.js';
 import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { type Prior, readPrior } from '../src/reference/prior.js';
-import { someOf, type Told, unselectedRuns, warningsOf } from '../src/reference/warnings.js';
+import { someOf, type Told, unselectedRuns, versionsOf, warningsOf } from '../src/reference/warnings.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
@@ -138,7 +138,11 @@ const rule: Rule = {
       if (range.retained) entries.push([`retained run ${runName(range)}`, range.digest]);
       if (range.version !== null) entries.push([`version of ${runName(range)}`, range.version]);
     }
-    const told: Told = { unselected: unselectedRuns(ranges, detail.filter), prune };
+    const told: Told = {
+      unselected: unselectedRuns(ranges, detail.filter),
+      prune,
+      versions: versionsOf(ranges),
+    };
     // In the key, so that the build that narrows the filter runs, and says so.
     for (const name of told.unselected) entries.push([`retained run ${name} beyond \`runs\``, '']);
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);

@@ -28,6 +28,25 @@ oracleTest(test, ['numpy'], 'a run that is compressed only, and not in the refer
   assert.equal([first.dataset, first.run_id, first.seq_idx, first.distance], ['A', 'r1', 29, 0]);
 });
 
+test('a sequence asked of runs that were embedded in different ways', async () => {
+  const project = new TestProject(`
+targets:
+  one: {rule: embed, from: one/A/*.fasta, with: {k: 2}}
+  both: {rule: embed, from: two/A/*.fasta, with: {k: 2, reverse-complement: true}}
+  reference: {rule: consolidate, runs: all, out: data/reference}
+`);
+  for (const file of ['one/A/r1', 'one/A/r2', 'two/A/r3']) project.write(`${file}.fasta`, '>a\nACGTTGCA\n');
+  assert.is((await project.build()).failed, 0);
+  const asked = await project.firn('search', '--query', 'ACGTTGCA', '--top-k', '1');
+  assert.is(asked.code, 0, asked.stderr);
+  assert.match(
+    asked.stderr,
+    'note: the query was embedded as A/r1 was, and other runs were not (A/r3): distances to their rows say nothing\n',
+  );
+  project.remove('consolidated_data/runs/A/r3/embedding_run.json');
+  assert.not.match((await project.firn('search', '--query', 'ACGTTGCA')).stderr, 'other runs');
+});
+
 test('a run behind a link is not read', async () => {
   const project = new TestProject(
     'targets:\n  r: {rule: consolidate, runs: {dataset: A}, out: data/reference}\n',
