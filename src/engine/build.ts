@@ -10,7 +10,7 @@ import type { BuildSummary, StepOutcome } from './events.js';
 import { type ExecuteContext, executeStep } from './execute.js';
 import { upstreamOf } from './graph.js';
 import { acquireLock, type Lock } from './lock.js';
-import { recover, type Unfinished } from './recover.js';
+import { recover, sweepStages, type Unfinished } from './recover.js';
 import type { Reason, Step } from './types.js';
 
 /** Builds; steps that fail are in the summary, not thrown. Waits for another build of the same project first. */
@@ -85,6 +85,7 @@ async function runSteps(
     waiting.set(step.id, upstreamOf(options.graph, step).filter((id) => wanted.has(id)).length);
   }
   const ready = options.steps.filter((step) => waiting.get(step.id) === 0);
+  const sweep = sweepOnce(options, context);
   const running = new Set<Promise<void>>();
   let stopped = false;
 
@@ -108,7 +109,7 @@ async function runSteps(
         settle({ id: step.id, target: step.target, status: 'skipped', reasons: [cause], seconds: 0 });
         continue;
       }
-      const work = runStep(step, options, context, unfinished).then((outcome) => {
+      const work = runStep(step, options, { ...context, sweep }, unfinished).then((outcome) => {
         running.delete(work);
         settle(outcome);
       });
@@ -117,6 +118,17 @@ async function runSteps(
     if (running.size > 0) await Promise.race(running);
   }
   return options.steps.flatMap((step) => outcomes.get(step.id) ?? []);
+}
+
+/** For the first step that does something; a build that finds all fresh looks into no folder. */
+function sweepOnce(options: BuildOptions, context: ExecuteContext): () => Promise<void> {
+  let swept: Promise<void> | undefined;
+  return () => {
+    swept ??= sweepStages(context, options.graph.order).catch((error: unknown) =>
+      options.emit({ type: 'warning', message: `temporary files are left: ${messageOf(error)}` }),
+    );
+    return swept;
+  };
 }
 
 function whySkip(
@@ -137,7 +149,7 @@ function whySkip(
 async function runStep(
   step: Step,
   options: BuildOptions,
-  context: ExecuteContext,
+  context: ExecuteContext & { sweep: () => Promise<void> },
   unfinished: Unfinished,
 ): Promise<StepOutcome> {
   const began = performance.now();
@@ -159,6 +171,7 @@ async function runStep(
       };
     }
     reasons = decision.reasons;
+    await context.sweep();
     options.emit({ type: 'start', step: step.id, reasons, restore: decision.action === 'restore' });
     const { status, stats } = await executeStep(step, decision, forced);
     return { ...base, status, reasons, seconds: seconds(), ...(stats === undefined ? {} : { stats }) };
