@@ -6,8 +6,10 @@
 import { join } from 'node:path';
 import type { Dtype } from '../src/arrays/types.js';
 import {
+  type Input,
   inputId,
   type Json,
+  type KnownRun,
   type ManifestEntry,
   type MemoryContext,
   type Rule,
@@ -103,13 +105,17 @@ const rule: Rule = {
       view.warn('`runs` selects no run, so there is nothing to build yet');
       return [];
     }
+    const all = view.runs('all');
+    const selected = new Set(runs.map((run) => run.name));
+    const passedOver = all.filter((run) => !selected.has(run.name));
     const versions: { [run: string]: string } = {};
     for (const run of runs) if (run.version !== undefined) versions[run.name] = run.version;
     return [
       {
         id: target.name,
         params: target.with,
-        inputs: runs.map((run) => ({ kind: 'run', path: run.directory, name: run.name })),
+        inputs: runs.map(asInput),
+        passedOver: passedOver.map(asInput),
         outputs: [
           { kind: 'file', path: `${out}/${EMBEDDINGS_FILE}` },
           { kind: 'file', path: `${out}/${METADATA_FILE}` },
@@ -117,7 +123,7 @@ const rule: Rule = {
         detail: {
           runsDir: view.runsDir,
           versions,
-          present: view.runs('all').map((run) => run.name),
+          present: all.map((run) => run.name),
           filter: (target.runs ?? 'all') as Json,
         },
       },
@@ -201,6 +207,10 @@ const rule: Rule = {
 };
 
 export default rule;
+
+function asInput({ directory, name }: KnownRun): Input {
+  return { kind: 'run', path: directory, name };
+}
 
 /** What the rows to be lack, as far as it shows without reading an array. */
 function obstacleOf(step: Step, { ranges, standing }: Plan, context: MemoryContext): FirnError | undefined {

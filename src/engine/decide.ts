@@ -95,7 +95,9 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
   }
 
   const reasons: Reason[] =
-    record === undefined ? [{ code: 'new', text: 'never built' }] : explainChange(record.manifest, manifest);
+    record === undefined
+      ? [{ code: 'new', text: 'never built' }]
+      : explainChange(record.manifest, manifest, step.passedOver);
   const earlier = context.records.withKey(known.key);
   if (earlier !== undefined && earlier.step === step.id && restorable(earlier, context)) {
     return { action: 'restore', reasons, record: earlier, ...known };

@@ -32,6 +32,8 @@ export interface Step {
   params: Json;
   inputs: Input[];
   outputs: Output[];
+  /** What is there and could be an input, but is not asked for: for the words when it was one before. */
+  passedOver?: Input[];
   /** Inputs of other steps that this one rewrites without naming them as outputs; those steps wait for it. */
   rewrites?: Input[];
   /** Files the step unlinks once its outputs are committed and proven (a compressed original). */
