@@ -220,4 +220,17 @@ test('files that are no sequences fail by name and line, and make no run', async
   }
 });
 
+test('a file without any sequence is named', async () => {
+  const project = new TestProject('targets:\n  embedded: {rule: embed, from: sequences/*/*.fasta}\n');
+  project.write('sequences/A/empty.fasta', '');
+  project.write('sequences/A/one.fasta', '>a\nACGTACGT\n');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.match(
+    stderr,
+    'warning: embedded:A/empty: sequences/A/empty.fasta holds no sequence: the run made of it has no rows\n',
+  );
+  assert.is(stderr.match(/warning/g)?.length, 1);
+});
+
 test.run();

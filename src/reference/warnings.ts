@@ -56,6 +56,13 @@ export function warningsOf({ prior, ranges, isPresent, now, before }: Change): s
       `no longer selected by \`runs\`: rows of ${someOf(leaving)} leave the reference, and rows after them get other row numbers`,
     );
   }
+  const rowsOf = new Map(prior.map((range) => [runName(range), range.count]));
+  const emptied = ranges.filter((range) => range.count === 0 && (rowsOf.get(runName(range)) ?? 0) > 0);
+  if (emptied.length > 0) {
+    said.push(
+      `without any row now: rows of ${someOf(emptied.map(runName))} leave the reference, and rows after them get other row numbers`,
+    );
+  }
   const staying = now.unselected.filter((name) => !before?.unselected.includes(name));
   if (staying.length > 0) {
     said.push(
