@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { BuildSummary, StepOutcome } from '../engine/events.js';
-import { messageOf } from '../errors.js';
 import type { Project } from '../project.js';
 import { NPY_FILE } from '../runs/discover.js';
+import { textOf } from '../system-errors.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson } from './main.js';
 import { formatBytes, plural, safe, table } from './text.js';
 
@@ -69,7 +69,7 @@ function resultOf({ id, status, stats, error }: StepOutcome): RunResult {
     originalBytes: Number(originalBytes),
     bytes: Number(bytes),
     largestError: Number(largestError),
-    ...(error === undefined ? {} : { error: messageOf(error) }),
+    ...(error === undefined ? {} : { error: textOf(error) }),
   };
 }
 
@@ -123,7 +123,7 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
       dryRun: true,
       originalBytes,
       runs,
-      failing: failing.map(({ run, error }) => ({ run, error: messageOf(error) })),
+      failing: failing.map(({ run, error }) => ({ run, error: textOf(error) })),
     });
     return code;
   }
