@@ -172,6 +172,8 @@ const rule: Rule = {
     };
   },
 
+  takeOver: '`firn adopt` takes over an existing reference',
+
   async recognises(step, _output, { port, root }) {
     const path = join(root, step.outputs[1].path);
     if (port.stat(path) === undefined) return undefined;

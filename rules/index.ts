@@ -78,13 +78,7 @@ const rule: Rule = {
   },
 
   expand(target, view) {
-    if (target.with.factory !== undefined && target.with.nlist !== undefined) {
-      throw target.error(
-        'nlist does not go with a factory string',
-        'Write it into the string: IVF256,PQ16.',
-        'with.nlist',
-      );
-    }
+    checkFactory(target);
     return target.from.flatMap((from) => draftFor(target, view, from) ?? []);
   },
 
@@ -160,6 +154,17 @@ const rule: Rule = {
 };
 
 export default rule;
+
+/** What a factory string leaves no place for; an IVF kind still takes nprobe. */
+function checkFactory({ with: { factory }, given, error }: RuleTarget): void {
+  if (factory === undefined) return;
+  const isIvf = /IVF\d/.test(String(factory));
+  const advice = new Map([['nlist', 'Write it into the string: IVF256,PQ16.']]);
+  if (!isIvf) advice.set('nprobe', 'Only IVF kinds look into lists: IVF256,PQ16.');
+  advice.set('recall', 'FAISS sets no goal: the recall of such an index is measured and reported.');
+  for (const [name, what] of advice)
+    if (given.has(name)) throw error(`${name} does not go with a factory string`, what, `with.${name}`);
+}
 
 let faiss: Promise<FirnError | undefined> | undefined;
 

@@ -115,6 +115,8 @@ export interface Rule {
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
+  /** What else than overwriting can be done about an output that another program wrote: a clause for advice. */
+  takeOver?: string;
   /** Why no step like this can run here, whatever its inputs: a package is missing. `tools` should say so, too. */
   obstacle?(step: Step): Error | undefined | Promise<Error | undefined>;
   /** Whether an existing output that no record names was made by firn; undefined when the file does not tell. */
@@ -136,6 +138,8 @@ export type StepDraft = Omit<Step, 'target' | 'rule'>;
 export interface RuleTarget {
   name: string;
   with: { [name: string]: Json };
+  /** The names under `with` that stand in pipeline.yaml; the values of the others are defaults. */
+  given: ReadonlySet<string>;
   from: string[];
   runs: RunFilter | undefined;
   out: string[];

@@ -111,7 +111,8 @@ function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule
       );
     }
   }
-  const parameters = raw.with ?? {};
+  // A copy: defaults are filled into it, and an alias may stand for the same value in another target.
+  const parameters = structuredClone(raw.with ?? {});
   validate(rule.parameters, parameters, source, raw.with === undefined ? at : [...at, 'with']);
   const error: RuleTarget['error'] = (message, advice, field) =>
     source.error(
@@ -135,6 +136,7 @@ function readTarget(source: YamlSource, name: string, raw: RawTarget, rule: Rule
     name,
     rule,
     with: parameters,
+    given: new Set(Object.keys(raw.with ?? {})),
     from,
     runs: raw.runs,
     out: paths('out'),
