@@ -110,6 +110,11 @@ test('a run that is there and not asked for any more is not gone', async () => {
   assert.ok(texts.includes('run A/r1 is no longer selected'), texts.join('; '));
 });
 
+test('what there is to ask about is listed once', async () => {
+  const { stderr } = await (await builtProject()).firn('why', 'nope');
+  assert.match(stderr, 'There is: reference, index, greeting, index:reference.\n');
+});
+
 test('a parameter, from what to what', async () => {
   const project = await builtProject();
   project.write('pipeline.yaml', PIPELINE.replace('0.95', '0.8'));
