@@ -129,13 +129,21 @@ async function withNames(
   query: Query,
   { neighbours, metric, method, note }: NeighbourAnswer,
 ): Promise<SearchAnswer> {
-  const origins = neighbours.map(({ id }) => reference.originOf(id));
+  const finite = neighbours.filter(({ distance }) => Number.isFinite(distance));
+  const dropped = neighbours.length - finite.length;
+  const notes = note === undefined ? [] : [note];
+  // JSON has no infinity.
+  if (dropped > 0)
+    notes.push(
+      `${dropped} ${dropped === 1 ? 'row' : 'rows'} at an infinite distance ${dropped === 1 ? 'is' : 'are'} left out`,
+    );
+  const origins = finite.map(({ id }) => reference.originOf(id));
   const asked = 'run' in query ? [query] : [];
   const names = await readNames(port, runsDir, [
     ...asked,
     ...origins.map((origin) => ({ run: `${origin.dataset}/${origin.run_id}`, seqIdx: origin.seq_idx })),
   ]);
-  const results = neighbours.map(
+  const results = finite.map(
     (neighbour, i): Hit => ({
       rank: i + 1,
       distance: neighbour.distance,
@@ -151,7 +159,7 @@ async function withNames(
     results,
     metric,
     method,
-    notes: note === undefined ? [] : [note],
+    notes,
   };
 }
 

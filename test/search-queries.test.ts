@@ -94,6 +94,29 @@ json.dump([{'dataset': 'A', 'run_id': 'r', 'seq_idx': i} for i in range(3)], ope
   );
 });
 
+oracleTest(
+  test,
+  ['numpy'],
+  'rows at an infinite distance do not answer, and are said to be there',
+  async () => {
+    const project = new TestProject('targets:\n  r: {rule: consolidate, runs: all, out: data/reference}\n');
+    python(
+      "import numpy as np, os, sys\nos.makedirs(sys.argv[1]); np.save(sys.argv[1] + '/embeddings.npy', np.array([[1, 1], [2, 2], [3e38, 3e38]], 'f4'))",
+      project.path('consolidated_data/runs/A/r1'),
+    );
+    assert.is((await project.build()).failed, 0);
+    const asked = await project.firn('search', '--run', 'A/r1', '--seq-idx', '0', '--json');
+    assert.equal(
+      parse<Answer>(asked).results.map(({ seq_idx, distance }) => [seq_idx, distance]),
+      [
+        [0, 0],
+        [1, 2],
+      ],
+    );
+    assert.match(asked.stderr, 'note: 1 row at an infinite distance is left out\n');
+  },
+);
+
 const SEQUENCES = '>first\nACGTTGCAAGCTTGCATGCC\n>second\nGGGGATCCTCTAGAGTCGAC\n';
 
 test('a sequence of a file that cannot be embedded is named, and the others are answered', async () => {
