@@ -91,12 +91,10 @@ function showResult(summary: BuildSummary, flags: CompressFlags): void {
   }
   if (runs.length === 0) print('nothing to compress');
   if (originalBytes === 0) return;
-  const percent = (1 - bytes / originalBytes) * 100;
+  const percent = `${Math.abs((1 - bytes / originalBytes) * 100).toFixed(1)}% ${bytes > originalBytes ? 'larger' : 'smaller'}`;
   const largest = done.reduce((most, run) => Math.max(most, run.largestError), 0);
   const error = largest > 0 ? `; the largest change of a value is ${largest.toPrecision(3)}` : '';
-  print(
-    `${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent.toFixed(1)}% smaller)${error}`,
-  );
+  print(`${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent})${error}`);
   if (!flags.deleteOriginal)
     note('the originals are kept; --delete-original removes each once its copy is proven equal');
 }

@@ -81,7 +81,9 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
     const damaged = await damagedOutputs(step, record, context);
     if (damaged.length === 0) {
       const left = (step.removes ?? []).filter(
-        (path) => context.port.stat(join(context.root, path)) !== undefined,
+        (path) =>
+          context.port.stat(join(context.root, path)) !== undefined &&
+          step.rule.keeps?.(step, path, context) === undefined,
       );
       if (left.length === 0) return { action: 'fresh', record, ...known };
       const reasons = left.map(

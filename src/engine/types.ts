@@ -126,6 +126,8 @@ export interface Rule {
     context: { port: ReadPort; root: string },
   ): boolean | undefined | Promise<boolean | undefined>;
   run(step: Step, context: RunContext): Promise<RunResult>;
+  /** Why a file in `removes` stays all the same, asked once the outputs are there. */
+  keeps?(step: Step, path: string, context: { port: ReadPort; root: string }): string | undefined;
   /** Proves that `path` may go: throws otherwise. Called after the commit, before each unlink of `removes`. */
   mayRemove?(step: Step, path: string, context: RunContext): Promise<void>;
 }
