@@ -56,12 +56,13 @@ Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 13
         const reporter: Listener = flags.json ? () => undefined : chooseReporter(flags.explain ?? false);
         const summary = await build(project, { ...request, onEvent: reporter });
         if (flags.json) {
-          const { ran, fresh, restored, failed, skipped, seconds } = summary;
+          const { ran, fresh, restored, failed, interrupted, skipped, seconds } = summary;
           printJson({
             ran,
             fresh,
             restored,
             failed,
+            interrupted,
             skipped,
             seconds,
             steps: summary.outcomes.map(outcomeJson),

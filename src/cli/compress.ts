@@ -54,7 +54,7 @@ Examples:
 
 interface RunResult {
   run: string;
-  status: 'compressed' | 'kept' | 'fresh' | 'failed' | 'skipped';
+  status: 'compressed' | 'kept' | 'fresh' | 'failed' | 'interrupted' | 'skipped';
   originalBytes: number;
   bytes: number;
   largestError: number;

@@ -3,7 +3,7 @@
  * terminal.
  */
 import { join } from 'node:path';
-import { messageOf } from '../errors.js';
+import { FirnError, messageOf } from '../errors.js';
 import { type BuildOptions, journalIn, openContext } from './context.js';
 import { decide } from './decide.js';
 import type { BuildSummary, StepOutcome } from './events.js';
@@ -66,6 +66,7 @@ function summarise(outcomes: StepOutcome[], seconds: number): BuildSummary {
     fresh: count('fresh'),
     restored: count('restored'),
     failed: count('failed'),
+    interrupted: count('interrupted'),
     skipped: count('skipped'),
     seconds,
     outcomes,
@@ -140,6 +141,7 @@ function whySkip(
   for (const id of upstreamOf(options.graph, step)) {
     const status = outcomes.get(id)?.status;
     if (status === 'failed') return { code: 'upstream', text: `${id} failed` };
+    if (status === 'interrupted') return { code: 'upstream', text: `${id} was interrupted` };
     if (status === 'skipped') return { code: 'upstream', text: `${id} was skipped` };
   }
   if (options.signal.aborted) return { code: 'upstream', text: 'the build was interrupted' };
@@ -176,6 +178,9 @@ async function runStep(
     const { status, stats } = await executeStep(step, decision, forced);
     return { ...base, status, reasons, seconds: seconds(), ...(stats === undefined ? {} : { stats }) };
   } catch (error) {
-    return { ...base, status: 'failed', reasons, error, seconds: seconds() };
+    // Some of what is interrupted throws an error of its own.
+    const failed = error instanceof FirnError && error.kind !== 'interrupted';
+    const status = options.signal.aborted && !failed ? 'interrupted' : 'failed';
+    return { ...base, status, reasons, error, seconds: seconds() };
   }
 }
