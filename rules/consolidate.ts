@@ -17,10 +17,10 @@ import {
   type RunFilter,
   type Step,
 } from '../src/engine/types.js';
-import { FirnError } from '../src/errors.js';
 import { trainingOf } from '../src/faiss/build.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { FLAT_ROWS, pickTrainedRows } from '../src/faiss/training.js';
+import { checkDimensions, obstacleOf } from '../src/reference/checks.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import {
   type CurrentRun,
@@ -32,7 +32,7 @@ import {
 } from '../src/reference/layout.js';
 import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { type Prior, readPrior } from '../src/reference/prior.js';
-import { someOf, type Told, unselectedRuns, versionsOf, warningsOf } from '../src/reference/warnings.js';
+import { type Told, unselectedRuns, versionsOf, warningsOf } from '../src/reference/warnings.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
@@ -163,7 +163,7 @@ const rule: Rule = {
     };
     const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
     const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
-    const obstacle = obstacleOf(step, state, context);
+    const obstacle = obstacleOf(step, { ranges, standing: prior.embeddings }, context);
     return {
       entries,
       state: state as unknown as Json,
@@ -212,25 +212,6 @@ export default rule;
 
 function asInput({ directory, name }: KnownRun): Input {
   return { kind: 'run', path: directory, name };
-}
-
-/** What the rows to be lack, as far as it shows without reading an array. */
-function obstacleOf(step: Step, { ranges, standing }: Plan, context: MemoryContext): FirnError | undefined {
-  const [{ path }] = step.outputs;
-  if (ranges.length === 0) {
-    return new FirnError('failed', 'would hold no run at all', {
-      path,
-      advice: 'Look at the `runs` and `prune` of its target.',
-    });
-  }
-  const retained = ranges.filter((range) => range.retained).map(runName);
-  const isLost = context.port.stat(join(context.root, path)) === undefined;
-  if (retained.length === 0 || !isLost || (standing !== undefined && context.isStored(standing)))
-    return undefined;
-  return new FirnError('missing', `held the only copy of ${someOf(retained)}, and it is gone`, {
-    path,
-    advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
-  });
 }
 
 /** Retained rows come from the array as it stands or, where that has lost them, from the stored copy of it. */
@@ -311,23 +292,4 @@ function currentRuns(step: Step, detail: Detail, context: MemoryContext): Curren
       version: detail.versions[input.name as string] ?? null,
     };
   });
-}
-
-/** One reference, one number of dimensions. The error lists the runs of each. */
-function checkDimensions(step: Step, context: MemoryContext): void {
-  const byDims = new Map<number, string[]>();
-  for (const input of step.inputs) {
-    const dims = context.digests.get(inputId(input))?.facts?.dims as number;
-    byDims.set(dims, [...(byDims.get(dims) ?? []), input.name as string]);
-  }
-  if (byDims.size < 2) return;
-  const groups = [...byDims].sort((a, b) => b[1].length - a[1].length);
-  const lines = groups.map(([dims, runs]) => `${dims} dimensions: ${someOf(runs, 10)}`);
-  throw new FirnError(
-    'input',
-    `the runs of ${step.id} do not have the same number of dimensions\n  ${lines.join('\n  ')}`,
-    {
-      advice: 'They come from different models: build one reference for each, with `runs: {version: ...}`.',
-    },
-  );
 }
