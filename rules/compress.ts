@@ -87,6 +87,14 @@ const rule: Rule = {
     }
   },
 
+  keeps(step, path, { port, root }) {
+    const bytes = port.stat(join(root, path))?.size ?? 0;
+    const copied = port.stat(join(root, step.outputs[0].path))?.size ?? 0;
+    return copied < bytes
+      ? undefined
+      : `its copy is not smaller (${copied} bytes, and the original has ${bytes})`;
+  },
+
   async mayRemove(step, path, context) {
     const npz = context.resolve(step.outputs[0].path);
     expectFile(npz, context);

@@ -6,8 +6,10 @@
 import { join } from 'node:path';
 import type { Dtype } from '../src/arrays/types.js';
 import {
+  type Input,
   inputId,
   type Json,
+  type KnownRun,
   type ManifestEntry,
   type MemoryContext,
   type Rule,
@@ -15,10 +17,10 @@ import {
   type RunFilter,
   type Step,
 } from '../src/engine/types.js';
-import { FirnError } from '../src/errors.js';
 import { trainingOf } from '../src/faiss/build.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { FLAT_ROWS, pickTrainedRows } from '../src/faiss/training.js';
+import { checkDimensions, obstacleOf } from '../src/reference/checks.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import {
   type CurrentRun,
@@ -30,7 +32,7 @@ import {
 } from '../src/reference/layout.js';
 import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { type Prior, readPrior } from '../src/reference/prior.js';
-import { someOf, type Told, unselectedRuns, warningsOf } from '../src/reference/warnings.js';
+import { type Told, unselectedRuns, versionsOf, warningsOf } from '../src/reference/warnings.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 
 interface Params {
@@ -103,13 +105,17 @@ const rule: Rule = {
       view.warn('`runs` selects no run, so there is nothing to build yet');
       return [];
     }
+    const all = view.runs('all');
+    const selected = new Set(runs.map((run) => run.name));
+    const passedOver = all.filter((run) => !selected.has(run.name));
     const versions: { [run: string]: string } = {};
     for (const run of runs) if (run.version !== undefined) versions[run.name] = run.version;
     return [
       {
         id: target.name,
         params: target.with,
-        inputs: runs.map((run) => ({ kind: 'run', path: run.directory, name: run.name })),
+        inputs: runs.map(asInput),
+        passedOver: passedOver.map(asInput),
         outputs: [
           { kind: 'file', path: `${out}/${EMBEDDINGS_FILE}` },
           { kind: 'file', path: `${out}/${METADATA_FILE}` },
@@ -117,7 +123,7 @@ const rule: Rule = {
         detail: {
           runsDir: view.runsDir,
           versions,
-          present: view.runs('all').map((run) => run.name),
+          present: all.map((run) => run.name),
           filter: (target.runs ?? 'all') as Json,
         },
       },
@@ -138,7 +144,11 @@ const rule: Rule = {
       if (range.retained) entries.push([`retained run ${runName(range)}`, range.digest]);
       if (range.version !== null) entries.push([`version of ${runName(range)}`, range.version]);
     }
-    const told: Told = { unselected: unselectedRuns(ranges, detail.filter), prune };
+    const told: Told = {
+      unselected: unselectedRuns(ranges, detail.filter),
+      prune,
+      versions: versionsOf(ranges),
+    };
     // In the key, so that the build that narrows the filter runs, and says so.
     for (const name of told.unselected) entries.push([`retained run ${name} beyond \`runs\``, '']);
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);
@@ -153,8 +163,16 @@ const rule: Rule = {
     };
     const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
     const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
-    return { entries, state: state as unknown as Json, warnings };
+    const obstacle = obstacleOf(step, { ranges, standing: prior.embeddings }, context);
+    return {
+      entries,
+      state: state as unknown as Json,
+      warnings,
+      ...(obstacle === undefined ? {} : { obstacle }),
+    };
   },
+
+  takeOver: '`firn adopt` takes over an existing reference',
 
   async recognises(step, _output, { port, root }) {
     const path = join(root, step.outputs[1].path);
@@ -191,6 +209,10 @@ const rule: Rule = {
 };
 
 export default rule;
+
+function asInput({ directory, name }: KnownRun): Input {
+  return { kind: 'run', path: directory, name };
+}
 
 /** Retained rows come from the array as it stands or, where that has lost them, from the stored copy of it. */
 async function writeArray(step: Step, context: RunContext): ReturnType<typeof writeRows> {
@@ -270,25 +292,4 @@ function currentRuns(step: Step, detail: Detail, context: MemoryContext): Curren
       version: detail.versions[input.name as string] ?? null,
     };
   });
-}
-
-/** One reference, one number of dimensions. The error lists the runs of each. */
-function checkDimensions(step: Step, context: MemoryContext): void {
-  const byDims = new Map<number, string[]>();
-  for (const input of step.inputs) {
-    const dims = context.digests.get(inputId(input))?.facts?.dims as number;
-    const runs = byDims.get(dims);
-    if (runs === undefined) byDims.set(dims, [input.name as string]);
-    else runs.push(input.name as string);
-  }
-  if (byDims.size < 2) return;
-  const groups = [...byDims].sort((a, b) => b[1].length - a[1].length);
-  const lines = groups.map(([dims, runs]) => `${dims} dimensions: ${someOf(runs, 10)}`);
-  throw new FirnError(
-    'input',
-    `the runs of ${step.id} do not have the same number of dimensions\n  ${lines.join('\n  ')}`,
-    {
-      advice: 'They come from different models: build one reference for each, with `runs: {version: ...}`.',
-    },
-  );
 }

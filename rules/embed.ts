@@ -111,6 +111,8 @@ const rule: Rule = {
     const writer = await LineWriter.create(context.port, factsFile);
     await writer.write(`${JSON.stringify(facts, null, 2)}\n`);
     await writer.finish();
+    if (counts.sequences + counts.skipped === 0)
+      context.warn(`${source} holds no sequence: the run made of it has no rows`);
     if (counts.skipped > 0) {
       context.warn(
         `${counts.skipped} of ${counts.sequences + counts.skipped} sequences were not embedded (they need ${embedder.needs}); ${step.outputs[2].path} names them`,

@@ -15,6 +15,7 @@ import {
 import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex } from '../src/faiss/build.js';
 import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
+import { collect, startWorker } from '../src/faiss/factory-process.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import { isLayoutOfFirst, layoutDigest } from '../src/reference/layout.js';
@@ -77,19 +78,18 @@ const rule: Rule = {
   },
 
   expand(target, view) {
-    if (target.with.factory !== undefined && target.with.nlist !== undefined) {
-      throw target.error(
-        'nlist does not go with a factory string',
-        'Write it into the string: IVF256,PQ16.',
-        'with.nlist',
-      );
-    }
+    checkFactory(target);
     return target.from.flatMap((from) => draftFor(target, view, from) ?? []);
   },
 
   tools(step): ManifestEntry[] {
     const { factory } = step.params as unknown as Params;
     return factory === undefined ? [] : [['faiss-node', factoryVersion()]];
+  },
+
+  obstacle(step) {
+    const { factory } = step.params as unknown as Params;
+    return factory === undefined ? undefined : whyNoFaiss();
   },
 
   async memory(step, context) {
@@ -157,6 +157,37 @@ const rule: Rule = {
 };
 
 export default rule;
+
+/** What a factory string leaves no place for; an IVF kind still takes nprobe. */
+function checkFactory({ with: { factory }, given, error }: RuleTarget): void {
+  if (factory === undefined) return;
+  const isIvf = /IVF\d/.test(String(factory));
+  const advice = new Map([['nlist', 'Write it into the string: IVF256,PQ16.']]);
+  if (!isIvf) advice.set('nprobe', 'Only IVF kinds look into lists: IVF256,PQ16.');
+  advice.set('recall', 'FAISS sets no goal: the recall of such an index is measured and reported.');
+  for (const [name, what] of advice)
+    if (given.has(name)) throw error(`${name} does not go with a factory string`, what, `with.${name}`);
+}
+
+let faiss: Promise<FirnError | undefined> | undefined;
+
+/** Why faiss-node cannot be loaded: asked once, of the process that would build, which loads it before its task. */
+function whyNoFaiss(): Promise<FirnError | undefined> {
+  faiss ??= askForFaiss();
+  return faiss;
+}
+
+async function askForFaiss(): Promise<FirnError | undefined> {
+  const worker = startWorker({ task: 'search', path: '', k: 0, values: 0 });
+  worker.stdin.end();
+  try {
+    await collect(worker, 'no index');
+    return undefined;
+  } catch (error) {
+    // There is no such index: that it complains of it shows that it could be asked.
+    return error instanceof FirnError && error.kind === 'missing' ? error : undefined;
+  }
+}
 
 /** Undefined for a reference that has no run yet. */
 function draftFor(target: RuleTarget, view: ExpandView, from: string): StepDraft | undefined {

@@ -10,6 +10,7 @@ import type { ReadPort } from './files/port.js';
 import { nearest } from './pipeline/nearest.js';
 import { type OpenReference, openReference, type RowOrigin } from './reference/open.js';
 import { type NeighbourAnswer, openReferenceIndex, searchReference } from './reference/search.js';
+import { someOf } from './reference/warnings.js';
 import { discoverRuns, NPY_FILE, NPZ_FILE } from './runs/discover.js';
 import { RUN_FACTS_FILE, readRunFacts } from './runs/run-facts.js';
 import { isRunName } from './runs/run-name.js';
@@ -49,7 +50,8 @@ export interface SearchAnswer {
   results: Hit[];
   metric: 'l2' | 'ip';
   method: 'index' | 'exact' | 'both';
-  note?: string;
+  /** What a person should know about how the answer came about. */
+  notes: string[];
   /** Why there are no results: the sequence cannot be embedded. */
   problem?: string;
 }
@@ -65,13 +67,17 @@ export async function openSearch(place: SearchPlace, options: SearchOptions): Pr
   const reference = await openReference(place.port, place.reference);
   try {
     const index = await openReferenceIndex(place.port, reference);
-    let embedder: Embedder | undefined;
+    let way: Way | undefined;
     return {
       async search(query) {
         if ('run' in query) return answer(await vectorOfRow(place, reference, query), query);
-        embedder ??= embedderOf(place, reference);
+        way ??= wayOf(place, reference);
+        const { embedder, note } = way;
         const vector = embedder.embed(query.sequence);
-        if (vector !== undefined) return answer(vector, query);
+        if (vector !== undefined) {
+          const answered = await answer(vector, query);
+          return note === undefined ? answered : { ...answered, notes: [...answered.notes, note] };
+        }
         const who = query.name === undefined ? 'the sequence' : `the sequence ${query.name}`;
         const problem = `${who} is too short to embed: it needs ${embedder.needs}`;
         return { ...(await withNames(place, reference, query, NOTHING)), problem };
@@ -123,13 +129,21 @@ async function withNames(
   query: Query,
   { neighbours, metric, method, note }: NeighbourAnswer,
 ): Promise<SearchAnswer> {
-  const origins = neighbours.map(({ id }) => reference.originOf(id));
+  const finite = neighbours.filter(({ distance }) => Number.isFinite(distance));
+  const dropped = neighbours.length - finite.length;
+  const notes = note === undefined ? [] : [note];
+  // JSON has no infinity.
+  if (dropped > 0)
+    notes.push(
+      `${dropped} ${dropped === 1 ? 'row' : 'rows'} at an infinite distance ${dropped === 1 ? 'is' : 'are'} left out`,
+    );
+  const origins = finite.map(({ id }) => reference.originOf(id));
   const asked = 'run' in query ? [query] : [];
   const names = await readNames(port, runsDir, [
     ...asked,
     ...origins.map((origin) => ({ run: `${origin.dataset}/${origin.run_id}`, seqIdx: origin.seq_idx })),
   ]);
-  const results = neighbours.map(
+  const results = finite.map(
     (neighbour, i): Hit => ({
       rank: i + 1,
       distance: neighbour.distance,
@@ -145,7 +159,7 @@ async function withNames(
     results,
     metric,
     method,
-    ...(note === undefined ? {} : { note }),
+    notes,
   };
 }
 
@@ -185,17 +199,32 @@ async function vectorOfRow(
   return toFloat32(bytes, dtype);
 }
 
+/** How sequences are embedded to be compared with the rows of a reference. */
+interface Way {
+  embedder: Embedder;
+  /** The runs were not all embedded so. */
+  note?: string;
+}
+
 /** As the first run was embedded that says how and has these dimensions; other models are programs of their own. */
-function embedderOf({ port, runsDir }: SearchPlace, reference: OpenReference): Embedder {
-  for (const run of reference.runs()) {
+function wayOf({ port, runsDir }: SearchPlace, reference: OpenReference): Way {
+  const runs = reference.runs().flatMap((run) => {
     const facts = isRunName(run) ? readRunFacts(port, join(runsDir, run, RUN_FACTS_FILE)) : undefined;
-    if (typeof facts?.embedder !== 'string') continue;
+    if (typeof facts?.embedder !== 'string') return [];
     const { embedder: name, k, 'reverse-complement': both } = facts;
-    const embedder = createEmbedder(name, {
-      ...(typeof k === 'number' ? { k } : {}),
-      'reverse-complement': both === true,
-    });
-    if (embedder.dims === reference.embeddings.dims) return embedder;
+    const parameters = { ...(typeof k === 'number' ? { k } : {}), 'reverse-complement': both === true };
+    return [{ run, name, parameters, text: JSON.stringify([name, parameters]) }];
+  });
+  const tried = new Set<string>();
+  for (const { run, name, parameters, text } of runs) {
+    if (tried.has(text)) continue;
+    tried.add(text);
+    const embedder = createEmbedder(name, parameters);
+    if (embedder.dims !== reference.embeddings.dims) continue;
+    const others = runs.filter((other) => other.text !== text).map((other) => other.run);
+    if (others.length === 0) return { embedder };
+    const note = `the query was embedded as ${run} was, and other runs were not (${someOf(others)}): distances to their rows say nothing`;
+    return { embedder, note };
   }
   throw new FirnError('usage', 'no run of this reference says how it was embedded', {
     path: reference.files.directory,

@@ -139,6 +139,28 @@ oracleTest(test, ['numpy'], 'a reference of firn is not adopted again', async ()
   assert.match(again.stderr, /is a reference of firn already/);
 });
 
+test('where another program wrote over what firn built, the refusal names adopt, and that solves it', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1', { seed: 1, rows: 5 });
+  assert.is((await project.build()).failed, 0);
+  const other = project.clone();
+  await other.writeRun('B/r1', { seed: 3, rows: 7 });
+  assert.is((await other.build()).failed, 0);
+  const { sequences } = other.reference().metadata;
+  project.write(METADATA, JSON.stringify({ total_sequences: 12, total_runs: 2, sequences }));
+  const array = 'data/reference/consolidated_embeddings.npy';
+  project.write(array, other.read(array));
+  const refused = await project.firn('build');
+  assert.match(
+    refused.stderr,
+    /is not what firn wrote, and another program wrote its metadata\n {2}`firn adopt data\/reference` takes the rows over/,
+  );
+  assert.is((await project.firn('adopt', 'data/reference')).code, 0);
+  assert.is((await project.build()).failed, 0);
+  assert.equal(project.reference().names, ['A/r1', 'B/r1']);
+  assert.equal(project.reference().retained, ['B/r1']);
+});
+
 const WITH_INDEX = `${PIPELINE}
   index:
     rule: index

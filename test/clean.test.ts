@@ -21,7 +21,7 @@ interface CleanJson {
 
 async function builtProject(pipeline = PIPELINE): Promise<TestProject> {
   const project = new TestProject(pipeline);
-  await project.writeRun('A/r1', { seed: 1 });
+  await project.writeRun('A/r1', { seed: 1, rows: 400 });
   await project.writeRun('B/r1', { seed: 2 });
   assert.is((await project.build()).failed, 0);
   return project;
@@ -38,7 +38,7 @@ test('a dry run by default; then what was built goes and comes back the same', a
   const planned = await project.firn('clean', 'index');
   assert.is(
     planned.stdout,
-    'would remove data/reference/consolidated_index.faiss\n1 file, 1.6 kB; nothing was removed, add --execute to do it\n',
+    'would remove data/reference/consolidated_index.faiss\n1 file, 13.8 kB; nothing was removed, add --execute to do it\n',
   );
   assert.equal(project.snapshot('data'), whole);
 
@@ -102,7 +102,7 @@ test('a compressed copy that is the run by now stays', async () => {
   assert.ok(project.exists('consolidated_data/runs/A/r1/embeddings.npz'));
 
   const embedded = new TestProject(`targets:
-  e: {rule: embed, from: "s/*/*.fasta", with: {k: 2}}
+  e: {rule: embed, from: "s/*/*.fasta", with: {k: 5}}
   c: {rule: compress, with: {delete-original: true}}
 `);
   embedded.write('s/A/r.fasta', '>a\nACGTACGT\n');

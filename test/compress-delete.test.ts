@@ -13,6 +13,8 @@ const test = suite('compress and delete');
 
 const RUNS = 'consolidated_data/runs';
 const NPY = (run: string) => `${RUNS}/${run}/embeddings.npy`;
+/** So many that a copy is smaller. */
+const ROWS = 400;
 const NPZ = (run: string) => `${RUNS}/${run}/embeddings.npz`;
 
 function pipeline(more: string): string {
@@ -40,8 +42,8 @@ oracleTest(test, ['numpy'], 'the copy is the run, and a build after the deletion
   const project = new TestProject(
     pipeline('runs: all').replace('delete-original: true', 'delete-original: false'),
   );
-  const values = await project.writeRun('A/r1', { seed: 3 });
-  await project.writeRun('A/r2', { seed: 4 });
+  const values = await project.writeRun('A/r1', { seed: 3, rows: ROWS });
+  await project.writeRun('A/r2', { seed: 4, rows: ROWS });
   assert.is((await project.build()).ran, 4);
   const reference = project.digests('data/reference');
   assert.ok(project.exists(NPY('A/r1')));
@@ -58,12 +60,37 @@ oracleTest(test, ['numpy'], 'the copy is the run, and a build after the deletion
   assert.equal(project.digests('data/reference'), reference);
 });
 
+test('an original stays where its copy is not smaller, and that is said once', async () => {
+  const project = new TestProject(pipeline('runs: all'));
+  await project.writeRun('A/tiny', { rows: 1, dims: 1 });
+  const before = project.sha256(NPY('A/tiny'));
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.match(
+    stderr,
+    /warning: compressed:A\/tiny: .*A\/tiny\/embeddings\.npy is kept: its copy is not smaller \(\d+ bytes, and the original has 132\)\n/,
+  );
+  assert.is(project.sha256(NPY('A/tiny')), before);
+  assert.is((await project.build()).fresh, 3);
+  assert.equal(idsWith(await project.plan(), 'fresh').length, 3);
+});
+
+test('a copy that is larger is said to be larger', async () => {
+  const project = new TestProject();
+  await project.writeRun('A/tiny', { rows: 1, dims: 1 });
+  const { code, stdout, stderr } = await project.firn('compress', '--execute', '--delete-original');
+  assert.is(code, 0);
+  assert.match(stdout, /132 B became \d+ B \([\d.]+% larger\)/);
+  assert.match(stderr, 'is kept: its copy is not smaller');
+  assert.ok(project.exists(NPY('A/tiny')));
+});
+
 test('the same through `firn compress`', async () => {
   const project = new TestProject(
     'targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n',
   );
-  await project.writeRun('A/r1');
-  await project.writeRun('B/r1');
+  await project.writeRun('A/r1', { rows: ROWS });
+  await project.writeRun('B/r1', { rows: ROWS });
   await project.build();
   const reference = project.digests('data/reference');
   const { code, stdout } = await project.firn('compress', 'A/*', '--execute', '--delete-original');
@@ -81,7 +108,7 @@ test('the same through `firn compress`', async () => {
 
 test('what embed made is not embedded again because its original is gone', async () => {
   const project = new TestProject(`targets:
-  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 2}}
+  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 5}}
 ${pipeline('runs: all').slice('targets:\n'.length)}`);
   project.write('sequences/A/r1.fasta', '>one\nACGTACGTAA\n>two\nTTTTACGA\n');
   project.write('sequences/A/r2.fasta', '>three\nACGACGACGT\n');
@@ -124,7 +151,7 @@ oracleTest(test, ['numpy'], 'rounded values are in the reference of the same bui
 
 test('rounding the original away is refused where it would be made again', async () => {
   const project = new TestProject(
-    'targets:\n  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 2}}\n',
+    'targets:\n  embedded: {rule: embed, from: "sequences/*/*.fasta", with: {k: 5}}\n',
   );
   project.write('sequences/A/r1.fasta', '>one\nACGTACGTAA\n');
   await project.build();
@@ -148,8 +175,8 @@ test('the copy is as old as the run, so filters by age select it as before', asy
   reference: {rule: consolidate, runs: {older-than: 30d}, out: data/reference}
 `;
   const project = new TestProject(aged.replace('delete-original: true', 'delete-original: false'));
-  await project.writeRun('A/r1', { seed: 1 });
-  await project.writeRun('A/r2', { seed: 2 });
+  await project.writeRun('A/r1', { seed: 1, rows: ROWS });
+  await project.writeRun('A/r2', { seed: 2, rows: ROWS });
   project.age(NPY('A/r1'), 40);
   const before = project.mtime(NPY('A/r1'));
   assert.is((await project.build()).ran, 3);
@@ -207,8 +234,8 @@ for (const [name, tamper] of TAMPERED) {
     const project = new TestProject(
       pipeline('runs: all').replace('delete-original: true', 'delete-original: false'),
     );
-    const values = await project.writeRun('A/r1', { seed: 7, rows: 100 });
-    await project.writeRun('A/r2', { seed: 8, rows: 100 });
+    const values = await project.writeRun('A/r1', { seed: 7, rows: ROWS });
+    await project.writeRun('A/r2', { seed: 8, rows: ROWS });
     await project.build();
     project.remove('cache');
     tamper(project);

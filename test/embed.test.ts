@@ -1,4 +1,5 @@
 /** The rule `embed`: files of sequences become runs, row by row what an independent count gives. */
+import { mkdirSync, symlinkSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -218,6 +219,38 @@ test('files that are no sequences fail by name and line, and make no run', async
     assert.match(stderr, says);
     assert.not.ok(project.exists(`${RUNS}/A/${name.split('.')[0]}`));
   }
+});
+
+test('a file without any sequence is named', async () => {
+  const project = new TestProject('targets:\n  embedded: {rule: embed, from: sequences/*/*.fasta}\n');
+  project.write('sequences/A/empty.fasta', '');
+  project.write('sequences/A/one.fasta', '>a\nACGTACGT\n');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.match(
+    stderr,
+    'warning: embedded:A/empty: sequences/A/empty.fasta holds no sequence: the run made of it has no rows\n',
+  );
+  assert.is(stderr.match(/warning/g)?.length, 1);
+});
+
+test('a pattern that matches nothing is named, also where the error stands at what needs its runs', async () => {
+  const project = new TestProject(PIPELINE.replace('sequences/*/*.fasta", ', 'sequences/*/*.fa", '));
+  project.write('sequences/A/r1.fasta', '>a\nACGTACGT\n');
+  const NOTHING = /embedded: nothing matches sequences\/\*\/\*\.fa, .*, so there is nothing to embed\n/;
+  for (const command of [['build'], ['build', '-n'], ['status']]) {
+    const { code, stderr } = await project.firn(...command);
+    assert.is(code, 2);
+    assert.match(stderr, /there is no run in consolidated_data\/runs\n/);
+    assert.match(stderr, NOTHING);
+  }
+  mkdirSync(project.path(`${RUNS}/A`), { recursive: true });
+  symlinkSync(project.path('sequences/A'), project.path(`${RUNS}/A/link`));
+  assert.match((await project.firn('build')).stderr, `passed over ${RUNS}/A/link: it is a link`);
+  await project.writeRun('A/own');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.match(stderr, NOTHING);
 });
 
 test.run();

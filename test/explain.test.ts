@@ -98,6 +98,23 @@ test('a changed, a new, a removed and a renamed run', async () => {
   assert.equal(removed[0], { code: 'input', text: 'run A/r1 is gone' });
 });
 
+test('a run that is there and not asked for any more is not gone', async () => {
+  const project = await builtProject();
+  project.write('pipeline.yaml', PIPELINE.replace('runs: all', 'runs: {run: r2}'));
+  assert.equal((await why(project, 'reference'))[0], {
+    code: 'input',
+    text: 'run A/r1 is no longer selected',
+  });
+  project.write('pipeline.yaml', PIPELINE.replace('runs: all', 'runs: all\n    with: {prune: [A/r1]}'));
+  const texts = (await why(project, 'reference')).map(({ text }) => text);
+  assert.ok(texts.includes('run A/r1 is no longer selected'), texts.join('; '));
+});
+
+test('what there is to ask about is listed once', async () => {
+  const { stderr } = await (await builtProject()).firn('why', 'nope');
+  assert.match(stderr, 'There is: reference, index, greeting, index:reference.\n');
+});
+
 test('a parameter, from what to what', async () => {
   const project = await builtProject();
   project.write('pipeline.yaml', PIPELINE.replace('0.95', '0.8'));

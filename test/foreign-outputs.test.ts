@@ -39,6 +39,17 @@ test('a reference of another program stays until --force', async () => {
   assert.equal(project.reference().names, ['A/r1']);
 });
 
+test('only where a reference stands in the way is `firn adopt` named', async () => {
+  const project = new TestProject('targets: {embedded: {rule: embed, from: sequences/A/r1.fasta}}');
+  project.write('sequences/A/r1.fasta', '>a\nACGTACGT\n');
+  await project.writeRun('A/r1', { seed: 1 });
+  const { stdout } = await project.firn('build', '-n');
+  assert.match(
+    stdout,
+    'embedded:A/r1 would overwrite it\n  Move it away, or build with --force to overwrite it.\n',
+  );
+});
+
 test('an index of another program stays until --force', async () => {
   const project = new TestProject(REFERENCE);
   await project.writeRun('A/r1', { seed: 1 });

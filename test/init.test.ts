@@ -65,7 +65,10 @@ test('each registered version gets a reference of its own, and a number stays a 
   await project.firn('versions', 'auto-tag', '--version', 'v2 (new: #1)');
   await project.writeRun('B/newer', { seed: 3 });
   await project.firn('versions', 'auto-tag', '--version', 'v2/new/1');
-  assert.is((await project.firn('init')).code, 0);
+  await project.writeRun('B/untagged', { seed: 4, dims: 5 });
+  const { code, stderr } = await project.firn('init');
+  assert.is(code, 0);
+  assert.is(stderr, '1 run without a model version: in none of these references; see `firn versions`\n');
   const text = project.read('pipeline.yaml').toString();
   assert.match(text, 'runs: {version: "1.10"}');
   assert.not.match(text, 'unused', 'a version without runs has no reference yet');
@@ -74,7 +77,43 @@ test('each registered version gets a reference of its own, and a number stays a 
   assert.equal(project.reference('data/reference_1.10').names, ['A/old']);
   assert.equal(project.reference('data/reference_v2-new-1').names, ['A/new']);
   assert.equal(project.reference('data/reference_v2-new-1-2').names, ['B/newer']);
-  assert.equal(project.reference('data/reference').names, ['A/new', 'A/old', 'B/newer']);
+  // Vectors of two models must not meet.
+  assert.not(project.exists('data/reference/consolidated_embeddings.npy'));
+});
+
+test('two versions of different dimensions, one of them said by the runs themselves, build', async () => {
+  const project = new TestProject();
+  await project.writeRun('A/old');
+  await project.firn('versions', 'register', '--version', 'v1', '--model', 'm');
+  await project.firn('versions', 'auto-tag', '--version', 'v1');
+  await project.writeRun('A/new', { dims: 5 });
+  project.write('consolidated_data/runs/A/new/embedding_run.json', '{"version": "v2"}');
+  assert.is((await project.firn('init')).stderr, '');
+  const built = await project.build();
+  assert.is(built.failed, 0, JSON.stringify(built.steps));
+  assert.equal(project.reference('data/reference_v2').names, ['A/new']);
+});
+
+test('one version leaves one reference of every run beside its own', async () => {
+  const project = new TestProject();
+  await project.writeRun('A/old');
+  await project.firn('versions', 'register', '--version', 'v1', '--model', 'm');
+  await project.firn('versions', 'auto-tag', '--version', 'v1');
+  await project.writeRun('A/new', { seed: 2 });
+  await project.firn('init');
+  assert.is((await project.build()).failed, 0);
+  assert.equal(project.reference().names, ['A/new', 'A/old']);
+  assert.equal(project.reference('data/reference_v1').names, ['A/old']);
+});
+
+test('where there is nothing yet, it says what to do and not to build', async () => {
+  const project = new TestProject();
+  const { code, stdout } = await project.firn('init', '--runs', 'nothere');
+  assert.is(code, 0);
+  assert.is(
+    stdout,
+    'wrote pipeline.yaml: 0 runs found in nothere\nnext: put a run at nothere/<dataset>/<run>/embeddings.npy, or correct `runs` in pipeline.yaml\n',
+  );
 });
 
 test('runs in another place', async () => {

@@ -57,9 +57,10 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     const { project, running, pids } = await startedSleeper();
     assert.ok(pids.length === 2 && pids.every(lives));
     running.child.kill(signal);
-    const { code, stderr } = await running.finished;
+    const { code, stdout, stderr } = await running.finished;
     assert.is(code, 130);
-    assert.match(stderr, /interrupted page/);
+    assert.match(stderr, /interrupted page\n\[2\/2\] skipped after: page was interrupted\n/);
+    assert.match(stdout, /^2 steps: 1 interrupted, 1 skipped \(/);
     assert.not.match(stderr, /after\.html|\n\s+at /);
     await gone(pids);
     assert.is(project.read('page.html').toString(), 'one');

@@ -210,6 +210,22 @@ test('what a dead build left goes at the next build, also when `unlock` took its
   assert.not.ok(project.exists('cache/unswept'));
 });
 
+test('a staging folder that a surviving program made again goes with the next build that does something', async () => {
+  const project = new TestProject(PIPELINE);
+  project.write('notes.txt', 'one');
+  project.write(
+    'pipeline.yaml',
+    `${PIPELINE}  notes: {rule: command, from: notes.txt, run: [cp, "{in}", "{out}"], out: out/notes.txt}\n`,
+  );
+  await project.writeRun('A/r1', { seed: 1 });
+  assert.is((await project.build()).failed, 0);
+  project.write('data/reference/.firn-0123456789ab-0123456789ab/consolidated_metadata.json', 'late');
+  project.write('data/reference/.firn-mine', 'not of a step');
+  project.write('notes.txt', 'two');
+  assert.equal(idsWith(await project.build('-j', '2'), 'ran'), ['notes']);
+  assert.equal(project.leftovers(), ['data/reference/.firn-mine']);
+});
+
 test('a journal that was cut or altered was never decided: the step is done again', async () => {
   const crash = await stagedProject();
   const { project, after } = crash;

@@ -103,7 +103,7 @@ const MISTAKES: Mistake[] = [
     name: 'age that is a number',
     yaml: 'targets:\n  a:\n    rule: compress\n    runs: {older-than: »30}',
     says: /"older-than" must be a text, found 30/,
-    advises: /"30"/,
+    advises: /Did you mean 30d\?/,
   },
   {
     name: 'word of a command',
@@ -336,6 +336,31 @@ const MISTAKES: Mistake[] = [
     name: 'one run made twice',
     yaml: 'targets:\n  a: {rule: embed, from: s/A/r.fa}\n  »b: {rule: embed, from: s/A/r.fa, with: {k: 2}}',
     says: /a:A\/r and b:A\/r both make consolidated_data\/runs\/A\/r/,
+    advises: /^Take one of them out/,
+  },
+  {
+    name: 'two indexes of one reference',
+    yaml: `targets:\n  ${REFERENCE}\n  a: {rule: index, from: reference}\n  »b: {rule: index, from: reference, with: {metric: ip}}`,
+    says: /a:reference and b:reference both make data\/reference\/consolidated_index\.faiss/,
+    advises: /^Take one of them out/,
+  },
+  {
+    name: 'an index and a program that make the same',
+    yaml: `targets:\n  ${REFERENCE}\n  a: {rule: index, from: reference}\n  b: {rule: command, run: [x], out: »data/reference/consolidated_index.faiss}`,
+    says: /a:reference and b both make/,
+    advises: /^Give b another `out`, or take one out/,
+  },
+  {
+    name: 'lists of a kind that has none',
+    yaml: `targets:\n  ${REFERENCE}\n  a:\n    rule: index\n    from: reference\n    with: {factory: HNSW32, nprobe: »4}`,
+    says: /nprobe does not go with a factory string/,
+    advises: /Only IVF kinds/,
+  },
+  {
+    name: 'a recall that FAISS cannot be set to',
+    yaml: `targets:\n  ${REFERENCE}\n  a:\n    rule: index\n    from: reference\n    with: {factory: "IVF4,PQ4", recall: »0.9}`,
+    says: /recall does not go with a factory string/,
+    advises: /measured and reported/,
   },
   {
     name: 'rounded original that is embedded',
@@ -493,6 +518,17 @@ test('an unknown target on the command line', async () => {
   const { code, stderr } = await project.firn('build', 'refrence');
   assert.match(stderr, /there is no target "refrence"\n {2}Did you mean "reference"\?/);
   assert.is(code, 2);
+});
+
+test('defaults are not taken for what was given, also where an alias stands for it', async () => {
+  const project = await emptyProject();
+  const index = 'rule: index, from: reference';
+  project.write(
+    'pipeline.yaml',
+    `targets:\n  ${REFERENCE}\n  other: {rule: consolidate, runs: all, out: other}\n  a: {${index}, with: &w {factory: "IVF4,PQ4", nprobe: 2}}\n  b: {rule: index, from: other, with: *w}\n`,
+  );
+  const { graph } = await openProject({ directory: project.root });
+  assert.is(graph.order.length, 4);
 });
 
 test('a folder without pipeline.yaml, and one that is none', async () => {

@@ -125,4 +125,36 @@ test('a name under `prune` that no run has is told, and one that did its work is
   assert.equal(await warnings(project), []);
 });
 
+test('a run that has no rows any more is named', async () => {
+  const project = await projectOf(['A/r1', 'B/r1']);
+  await project.writeRun('A/r1', { rows: 0 });
+  await project.writeRun('B/r2', { rows: 0 });
+  const said = [
+    'warning: reference: without any row now: rows of A/r1 leave the reference, and rows after them get other row numbers',
+  ];
+  assert.equal(await warnings(project, '-n'), said);
+  assert.equal(await warnings(project), said);
+  assert.is(project.reference().metadata.total_sequences, 20);
+  assert.equal(await warnings(project), []);
+});
+
+test('two model versions in one reference are told, and what each has', async () => {
+  const project = new TestProject(pipeline('all'));
+  for (const [i, version] of ['v1', 'v1', 'v2'].entries()) {
+    await project.writeRun(`A/r${i}`, { seed: i + 1 });
+    project.write(`${RUNS}/A/r${i}/embedding_run.json`, JSON.stringify({ version }));
+  }
+  await project.writeRun('B/untagged', { seed: 9 });
+  const said = [
+    'warning: reference: holds runs of 2 model versions: v1 (A/r0, A/r1), v2 (A/r2); vectors of different models do not compare: build one reference for each, with `runs: {version: ...}`',
+  ];
+  assert.equal(await warnings(project, '-n'), said);
+  assert.equal(await warnings(project), said);
+  assert.equal(await warnings(project), []);
+  await project.writeRun('B/r2', { seed: 10 });
+  assert.equal(await warnings(project), []);
+  project.write('pipeline.yaml', pipeline('{version: v1}'));
+  assert.equal(await warnings(project), [LEAVING('A/r2, B/untagged, B/r2')]);
+});
+
 test.run();

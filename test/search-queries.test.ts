@@ -28,6 +28,25 @@ oracleTest(test, ['numpy'], 'a run that is compressed only, and not in the refer
   assert.equal([first.dataset, first.run_id, first.seq_idx, first.distance], ['A', 'r1', 29, 0]);
 });
 
+test('a sequence asked of runs that were embedded in different ways', async () => {
+  const project = new TestProject(`
+targets:
+  one: {rule: embed, from: one/A/*.fasta, with: {k: 2}}
+  both: {rule: embed, from: two/A/*.fasta, with: {k: 2, reverse-complement: true}}
+  reference: {rule: consolidate, runs: all, out: data/reference}
+`);
+  for (const file of ['one/A/r1', 'one/A/r2', 'two/A/r3']) project.write(`${file}.fasta`, '>a\nACGTTGCA\n');
+  assert.is((await project.build()).failed, 0);
+  const asked = await project.firn('search', '--query', 'ACGTTGCA', '--top-k', '1');
+  assert.is(asked.code, 0, asked.stderr);
+  assert.match(
+    asked.stderr,
+    'note: the query was embedded as A/r1 was, and other runs were not (A/r3): distances to their rows say nothing\n',
+  );
+  project.remove('consolidated_data/runs/A/r3/embedding_run.json');
+  assert.not.match((await project.firn('search', '--query', 'ACGTTGCA')).stderr, 'other runs');
+});
+
 test('a run behind a link is not read', async () => {
   const project = new TestProject(
     'targets:\n  r: {rule: consolidate, runs: {dataset: A}, out: data/reference}\n',
@@ -74,6 +93,29 @@ json.dump([{'dataset': 'A', 'run_id': 'r', 'seq_idx': i} for i in range(3)], ope
     [0, 2],
   );
 });
+
+oracleTest(
+  test,
+  ['numpy'],
+  'rows at an infinite distance do not answer, and are said to be there',
+  async () => {
+    const project = new TestProject('targets:\n  r: {rule: consolidate, runs: all, out: data/reference}\n');
+    python(
+      "import numpy as np, os, sys\nos.makedirs(sys.argv[1]); np.save(sys.argv[1] + '/embeddings.npy', np.array([[1, 1], [2, 2], [3e38, 3e38]], 'f4'))",
+      project.path('consolidated_data/runs/A/r1'),
+    );
+    assert.is((await project.build()).failed, 0);
+    const asked = await project.firn('search', '--run', 'A/r1', '--seq-idx', '0', '--json');
+    assert.equal(
+      parse<Answer>(asked).results.map(({ seq_idx, distance }) => [seq_idx, distance]),
+      [
+        [0, 0],
+        [1, 2],
+      ],
+    );
+    assert.match(asked.stderr, 'note: 1 row at an infinite distance is left out\n');
+  },
+);
 
 const SEQUENCES = '>first\nACGTTGCAAGCTTGCATGCC\n>second\nGGGGATCCTCTAGAGTCGAC\n';
 

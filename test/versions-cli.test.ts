@@ -243,6 +243,19 @@ test('many at once lose nothing', async () => {
   assert.equal(list.versions[0].runs, names);
 });
 
+test('the description of a version may change, its model may not', async () => {
+  const project = await labProject();
+  const register = ['register', '--version', 'v1', '--model', 'm'];
+  await versions(project, ...register, '--description', 'first');
+  const before = JSON.parse(project.read(REGISTRY).toString());
+  const { stdout } = await project.firn('versions', ...register, '--description', 'second');
+  assert.is(stdout, 'v1 (m) is registered already, now with this description\n');
+  const after = JSON.parse(project.read(REGISTRY).toString());
+  assert.equal(after, { ...before, versions: { v1: { ...before.versions.v1, description: 'second' } } });
+  assert.is((await project.firn('versions', ...register)).stdout, 'v1 (m) is registered already\n');
+  assert.equal(JSON.parse(project.read(REGISTRY).toString()), after);
+});
+
 test('mistakes', async () => {
   const project = await labProject();
   await versions(project, 'register', '--version', 'v1.0', '--model', 'a');
@@ -254,11 +267,11 @@ test('mistakes', async () => {
     ],
     [
       ['tag-run', 'Marine/2024-11-20', '--version', 'v1.1'],
-      1,
+      2,
       /version "v1\.1" is not registered\n {2}Did you mean "v1\.0"\?/,
     ],
-    [['auto-tag', '--version', 'v9'], 1, /version "v9" is not registered/],
-    [['compare', 'v1.0', 'v9'], 1, /version "v9" is not registered/],
+    [['auto-tag', '--version', 'v9'], 2, /version "v9" is not registered/],
+    [['compare', 'v1.0', 'v9'], 2, /version "v9" is not registered/],
     [['register', '--version', 'v1.0', '--model', 'b'], 1, /registered with another model/],
     [['register', '--version', '', '--model', 'b'], 2, /the version has no name/],
     [['register', '--model', 'b'], 2, /required option '--version <name>'/],

@@ -72,7 +72,8 @@ s('a version is registered once and stands for one model', () => {
   assert.is(registerVersion(registry, same, LATER), registry);
   const add = (more: object) => () => registerVersion(registry, { ...same, ...more }, LATER);
   refused('conflict', /another model/, add({ model: 'other' }));
-  refused('conflict', /another description/, add({ description: 'other' }));
+  const described = registerVersion(registry, { ...same, description: 'other' }, LATER);
+  assert.equal(listVersions(described)[1], { ...listVersions(registry)[1], description: 'other' });
   refused('conflict', /another config/, add({ config: { k: 5 } }));
   refused('usage', /version has no name/, add({ version: ' ' }));
   refused('usage', /model has no name/, add({ version: 'v3', model: '' }));
@@ -98,10 +99,10 @@ s('a run is in one version; moving it takes force, and both counts follow', () =
 
 s('a version nobody registered is refused, with the nearest name', () => {
   const registry = twoVersions();
-  refused('missing', /"v1" is not registered/, () => tagRun(registry, 'a/b', 'v1', NOW), /v1\.0/);
-  refused('missing', /"v2.O" is not/, () => autoTag(registry, [], 'v2.O', NOW), /v2\.0/);
-  refused('missing', /__proto__/, () => compareVersions(registry, 'v1.0', '__proto__'), /v1\.0/);
-  refused('missing', /"x" is not/, () => tagRun(emptyRegistry(PATH), 'a/b', 'x', NOW), /Register/);
+  refused('usage', /"v1" is not registered/, () => tagRun(registry, 'a/b', 'v1', NOW), /v1\.0/);
+  refused('usage', /"v2.O" is not/, () => autoTag(registry, [], 'v2.O', NOW), /v2\.0/);
+  refused('usage', /__proto__/, () => compareVersions(registry, 'v1.0', '__proto__'), /v1\.0/);
+  refused('usage', /"x" is not/, () => tagRun(emptyRegistry(PATH), 'a/b', 'x', NOW), /Register/);
 });
 
 s('what is no dataset/run is refused', () => {

@@ -135,7 +135,7 @@ s('a missing folder is named, and nothing is made', async () => {
     assert.unreachable();
   } catch (error) {
     assert.is((error as FirnError).path, path);
-    assert.is((error as FirnError).advice, undefined);
+    assert.is((error as FirnError).advice, 'Make the folder, or name another place.');
   }
   assert.equal(readdirSync(folder), ['registry.json']);
 });

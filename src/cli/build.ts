@@ -3,7 +3,7 @@ import type { Command } from 'commander';
 import type { Listener, StepOutcome } from '../engine/events.js';
 import type { PlannedStep } from '../engine/plan.js';
 import type { Reason } from '../engine/types.js';
-import { messageOf } from '../errors.js';
+import { textOf } from '../system-errors.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { plural, safe } from './text.js';
 
@@ -56,12 +56,13 @@ Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 13
         const reporter: Listener = flags.json ? () => undefined : chooseReporter(flags.explain ?? false);
         const summary = await build(project, { ...request, onEvent: reporter });
         if (flags.json) {
-          const { ran, fresh, restored, failed, skipped, seconds } = summary;
+          const { ran, fresh, restored, failed, interrupted, skipped, seconds } = summary;
           printJson({
             ran,
             fresh,
             restored,
             failed,
+            interrupted,
             skipped,
             seconds,
             steps: summary.outcomes.map(outcomeJson),
@@ -79,7 +80,7 @@ function outcomeJson(outcome: StepOutcome): object {
     status,
     reason: texts(reasons),
     seconds,
-    ...(error === undefined ? {} : { error: messageOf(error) }),
+    ...(error === undefined ? {} : { error: textOf(error) }),
     ...(stats === undefined ? {} : { stats }),
   };
 }
@@ -112,7 +113,7 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
       steps: steps.map(({ id, action, reasons, error }) => ({
         id,
         status: action,
-        reason: error === undefined ? texts(reasons) : messageOf(error),
+        reason: error === undefined ? texts(reasons) : textOf(error),
       })),
     });
     return blocked.length > 0 ? EXIT.failed : EXIT.done;

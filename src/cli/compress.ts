@@ -2,9 +2,9 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { BuildSummary, StepOutcome } from '../engine/events.js';
-import { messageOf } from '../errors.js';
 import type { Project } from '../project.js';
 import { NPY_FILE } from '../runs/discover.js';
+import { textOf } from '../system-errors.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson } from './main.js';
 import { formatBytes, plural, safe, table } from './text.js';
 
@@ -54,7 +54,7 @@ Examples:
 
 interface RunResult {
   run: string;
-  status: 'compressed' | 'kept' | 'fresh' | 'failed' | 'skipped';
+  status: 'compressed' | 'kept' | 'fresh' | 'failed' | 'interrupted' | 'skipped';
   originalBytes: number;
   bytes: number;
   largestError: number;
@@ -69,7 +69,7 @@ function resultOf({ id, status, stats, error }: StepOutcome): RunResult {
     originalBytes: Number(originalBytes),
     bytes: Number(bytes),
     largestError: Number(largestError),
-    ...(error === undefined ? {} : { error: messageOf(error) }),
+    ...(error === undefined ? {} : { error: textOf(error) }),
   };
 }
 
@@ -91,12 +91,10 @@ function showResult(summary: BuildSummary, flags: CompressFlags): void {
   }
   if (runs.length === 0) print('nothing to compress');
   if (originalBytes === 0) return;
-  const percent = (1 - bytes / originalBytes) * 100;
+  const percent = `${Math.abs((1 - bytes / originalBytes) * 100).toFixed(1)}% ${bytes > originalBytes ? 'larger' : 'smaller'}`;
   const largest = done.reduce((most, run) => Math.max(most, run.largestError), 0);
   const error = largest > 0 ? `; the largest change of a value is ${largest.toPrecision(3)}` : '';
-  print(
-    `${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent.toFixed(1)}% smaller)${error}`,
-  );
+  print(`${formatBytes(originalBytes)} became ${formatBytes(bytes)} (${percent})${error}`);
   if (!flags.deleteOriginal)
     note('the originals are kept; --delete-original removes each once its copy is proven equal');
 }
@@ -123,7 +121,7 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
       dryRun: true,
       originalBytes,
       runs,
-      failing: failing.map(({ run, error }) => ({ run, error: messageOf(error) })),
+      failing: failing.map(({ run, error }) => ({ run, error: textOf(error) })),
     });
     return code;
   }

@@ -3,7 +3,7 @@ import { join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
-import { act, globalOptions, print } from './main.js';
+import { act, globalOptions, note, print } from './main.js';
 import { plural, safe } from './text.js';
 
 export function defineInit(program: Command): void {
@@ -17,7 +17,8 @@ export function defineInit(program: Command): void {
         const { disk } = await import('../files/disk.js');
         const { writeFileAtomic } = await import('../files/write-file.js');
         const { discoverRuns } = await import('../runs/discover.js');
-        const { loadRegistry, listVersions } = await import('../runs/versions.js');
+        const { loadRegistry, listVersions, versionOf } = await import('../runs/versions.js');
+        const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
         const { starterPipeline } = await import('../pipeline/starter.js');
         const { PIPELINE_FILE } = await import('../project.js');
         const { checkProjectPath } = await import('../pipeline/project-path.js');
@@ -44,19 +45,31 @@ export function defineInit(program: Command): void {
             : EXTENSIONS.flatMap((extension) => [extension, `${extension}.gz`])
                 .map((extension) => `sequences/*/*.${extension}`)
                 .filter((pattern) => findFiles(disk, root, pattern).length > 0);
-        const text = starterPipeline({
-          runsDir,
-          schema: schemaPath(root),
-          sequences,
-          versions: listVersions(loadRegistry(disk, join(root, DEFAULT_VERSIONS)))
-            .filter(({ runCount }) => runCount > 0)
-            .map(({ version }) => version),
-        });
+        const registry = loadRegistry(disk, join(root, DEFAULT_VERSIONS));
+        const used = runs.map(
+          ({ name, directory }) =>
+            versionOf(registry, name) ?? versionInFacts(disk, join(directory, RUN_FACTS_FILE)),
+        );
+        const registered = listVersions(registry).map(({ version }) => version);
+        const versions = [...new Set([...registered, ...used])].filter(
+          (version) => version !== undefined && used.includes(version),
+        ) as string[];
+        const text = starterPipeline({ runsDir, schema: schemaPath(root), sequences, versions });
         await writeFileAtomic(disk, path, text);
         print(
           `wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`,
         );
-        print('next: firn build --dry-run');
+        const without = used.filter((version) => version === undefined).length;
+        if (versions.length > 1 && without > 0) {
+          note(
+            `${plural(without, 'run')} without a model version: in none of these references; see \`firn versions\``,
+          );
+        }
+        if (runs.length === 0 && sequences.length === 0) {
+          print(
+            `next: put a run at ${safe(runsDir)}/<dataset>/<run>/embeddings.npy, or correct \`runs\` in pipeline.yaml`,
+          );
+        } else print('next: firn build --dry-run');
         return undefined;
       }),
     );

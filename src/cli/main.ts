@@ -1,6 +1,7 @@
 /** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
 import type { Command } from 'commander';
-import { FirnError, messageOf } from '../errors.js';
+import { FirnError } from '../errors.js';
+import { textOf } from '../system-errors.js';
 import { formatJson, safe } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -58,7 +59,7 @@ export async function act(action: (signal: AbortSignal) => Promise<number | unde
 /** The text of an error for people: safe for a terminal, and with paths as seen from here. */
 export function errorText(error: unknown): string {
   const here = `${process.cwd()}/`;
-  const text = messageOf(error);
+  const text = textOf(error);
   return safe(here === '//' ? text : text.replaceAll(here, ''), true);
 }
 

@@ -64,7 +64,7 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };
         const searcher = await openSearch(place, options);
         const answers: object[] = [];
-        let told: string | undefined;
+        const told = new Set<string>();
         let unanswered = 0;
         try {
           for await (const query of queriesOf(flags, pipeline.runsDir)) {
@@ -77,8 +77,10 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
             }
             if (flags.json || flags.output !== undefined) answers.push(answerJson(answer));
             if (!flags.json && answer.problem === undefined) show(answer);
-            if (answer.note !== undefined && answer.note !== told) note(`note: ${answer.note}`);
-            told = answer.note;
+            for (const text of answer.notes) {
+              if (!told.has(text)) note(`note: ${safe(text)}`);
+              told.add(text);
+            }
           }
         } finally {
           await searcher.close();

@@ -41,8 +41,12 @@ Examples:
             new Date(),
           );
           if (flags.json) printJson({ registered: version, model });
-          else
-            print(`${safe(version)} (${safe(model)}) is registered${changed === registry ? ' already' : ''}`);
+          else {
+            const known = registry.versions.has(version);
+            const what =
+              changed === registry ? ' already' : known ? ' already, now with this description' : '';
+            print(`${safe(version)} (${safe(model)}) is registered${what}`);
+          }
           return changed;
         }),
     );

@@ -18,7 +18,8 @@ export function defineWhy(program: Command): void {
         const project = await openProject(globalOptions(command));
         const ids = project.graph.order.filter((step) => step.id === name || step.target === name);
         if (ids.length === 0 && !project.pipeline.targets.has(name)) {
-          const known = [...project.pipeline.targets.keys(), ...project.graph.order.map((step) => step.id)];
+          const steps = project.graph.order.map((step) => step.id);
+          const known = [...new Set([...project.pipeline.targets.keys(), ...steps])];
           throw new FirnError('usage', `there is no target or step "${name}"`, {
             advice: suggest(name, known.length > 50 ? [...project.pipeline.targets.keys()] : known),
           });

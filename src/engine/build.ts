@@ -2,7 +2,7 @@
  * A whole build: every wanted step once, after those it waits for, some side by side. Knows no rule, no array and no
  * terminal.
  */
-import { messageOf } from '../errors.js';
+import { FirnError, messageOf } from '../errors.js';
 import { type BuildOptions, journalIn, lockIn, openContext } from './context.js';
 import { decide } from './decide.js';
 import { type BuildSummary, freshOutcome, type StepOutcome } from './events.js';
@@ -10,7 +10,7 @@ import { type ExecuteContext, executeStep } from './execute.js';
 import { upstreamOf } from './graph.js';
 import { acquireLock, type Lock } from './lock.js';
 import { nothingToDo } from './nothing-to-do.js';
-import { recover, type Unfinished } from './recover.js';
+import { recover, sweepStages, type Unfinished } from './recover.js';
 import type { Reason, Step } from './types.js';
 
 /**
@@ -82,6 +82,7 @@ function summarise(outcomes: StepOutcome[], seconds: number): BuildSummary {
     fresh: count('fresh'),
     restored: count('restored'),
     failed: count('failed'),
+    interrupted: count('interrupted'),
     skipped: count('skipped'),
     seconds,
     outcomes,
@@ -101,6 +102,7 @@ async function runSteps(
     waiting.set(step.id, upstreamOf(options.graph, step).filter((id) => wanted.has(id)).length);
   }
   const ready = options.steps.filter((step) => waiting.get(step.id) === 0);
+  const sweep = sweepOnce(options, context);
   const running = new Set<Promise<void>>();
   let stopped = false;
 
@@ -124,7 +126,7 @@ async function runSteps(
         settle({ id: step.id, target: step.target, status: 'skipped', reasons: [cause], seconds: 0 });
         continue;
       }
-      const work = runStep(step, options, context, unfinished).then((outcome) => {
+      const work = runStep(step, options, { ...context, sweep }, unfinished).then((outcome) => {
         running.delete(work);
         settle(outcome);
       });
@@ -133,6 +135,17 @@ async function runSteps(
     if (running.size > 0) await Promise.race(running);
   }
   return options.steps.flatMap((step) => outcomes.get(step.id) ?? []);
+}
+
+/** For the first step that does something; a build that finds all fresh looks into no folder. */
+function sweepOnce(options: BuildOptions, context: ExecuteContext): () => Promise<void> {
+  let swept: Promise<void> | undefined;
+  return () => {
+    swept ??= sweepStages(context, options.graph.order).catch((error: unknown) =>
+      options.emit({ type: 'warning', message: `temporary files are left: ${messageOf(error)}` }),
+    );
+    return swept;
+  };
 }
 
 function whySkip(
@@ -144,6 +157,7 @@ function whySkip(
   for (const id of upstreamOf(options.graph, step)) {
     const status = outcomes.get(id)?.status;
     if (status === 'failed') return { code: 'upstream', text: `${id} failed` };
+    if (status === 'interrupted') return { code: 'upstream', text: `${id} was interrupted` };
     if (status === 'skipped') return { code: 'upstream', text: `${id} was skipped` };
   }
   if (options.signal.aborted) return { code: 'upstream', text: 'the build was interrupted' };
@@ -153,7 +167,7 @@ function whySkip(
 async function runStep(
   step: Step,
   options: BuildOptions,
-  context: ExecuteContext,
+  context: ExecuteContext & { sweep: () => Promise<void> },
   unfinished: Unfinished,
 ): Promise<StepOutcome> {
   const began = performance.now();
@@ -166,10 +180,14 @@ async function runStep(
     const decision = await decide(step, forced);
     if (decision.action === 'fresh') return freshOutcome(step, decision.record, seconds());
     reasons = decision.reasons;
+    await context.sweep();
     options.emit({ type: 'start', step: step.id, reasons, restore: decision.action === 'restore' });
     const { status, stats } = await executeStep(step, decision, forced);
     return { ...base, status, reasons, seconds: seconds(), ...(stats === undefined ? {} : { stats }) };
   } catch (error) {
-    return { ...base, status: 'failed', reasons, error, seconds: seconds() };
+    // Some of what is interrupted throws an error of its own.
+    const failed = error instanceof FirnError && error.kind !== 'interrupted';
+    const status = options.signal.aborted && !failed ? 'interrupted' : 'failed';
+    return { ...base, status, reasons, error, seconds: seconds() };
   }
 }

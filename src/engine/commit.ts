@@ -4,9 +4,10 @@
  */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
-import { FirnError, messageOf } from '../errors.js';
+import { FirnError } from '../errors.js';
 import type { Port, ReadPort } from '../files/port.js';
 import { isTemporary } from '../files/temporary.js';
+import { reasonOf } from '../system-errors.js';
 import { readLog, rewriteLog } from './log-file.js';
 import type { Records } from './records.js';
 import type { Move } from './stage.js';
@@ -70,7 +71,7 @@ export async function finishCommit(place: CommitPlace, { moves, record }: Journa
     } catch (error) {
       throw new FirnError(
         'failed',
-        `${record.step} is done, but this name could not be given: ${messageOf(error)}`,
+        `${record.step} is done, but this name could not be given: ${reasonOf(error)}`,
         {
           path: move.to,
           advice: 'Remove what is in the way and build again.',

@@ -51,11 +51,15 @@ type Verdict =
 /** `unproven`: outputs that stand in the way and may be replaced by equal bytes only. */
 export type Decision = Verdict & { unproven: Output[] };
 
-/** Throws FirnError when an input is missing or unusable, or an output is not firn's to replace. */
+/** Throws FirnError when an input is missing or unusable, an output is not firn's to replace, or the rule cannot do it. */
 export async function decide(step: Step, context: DecideContext): Promise<Decision> {
   const verdict = await judge(step, context);
   const replaces = verdict.action === 'run' || verdict.action === 'restore';
-  return { ...verdict, unproven: replaces ? await unprovenOutputs(step, context) : [] };
+  const unproven = replaces ? await unprovenOutputs(step, context) : [];
+  const obstacle =
+    verdict.action === 'run' ? (verdict.memory?.obstacle ?? (await step.rule.obstacle?.(step))) : undefined;
+  if (obstacle !== undefined) throw obstacle;
+  return { ...verdict, unproven };
 }
 
 async function judge(step: Step, context: DecideContext): Promise<Verdict> {
@@ -66,6 +70,7 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
     root: context.root,
     digests,
     recorded: record ?? context.records.forOutput(step.outputs[0]?.path ?? ''),
+    isStored: (digest) => context.store.has(digest),
     force: context.force,
   });
   const manifest = buildManifest(step, digests, memory);
@@ -76,7 +81,9 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
     const damaged = await damagedOutputs(step, record, context);
     if (damaged.length === 0) {
       const left = (step.removes ?? []).filter(
-        (path) => context.port.stat(join(context.root, path)) !== undefined,
+        (path) =>
+          context.port.stat(join(context.root, path)) !== undefined &&
+          step.rule.keeps?.(step, path, context) === undefined,
       );
       if (left.length === 0) return { action: 'fresh', record, ...known };
       const reasons = left.map(
@@ -90,7 +97,9 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
   }
 
   const reasons: Reason[] =
-    record === undefined ? [{ code: 'new', text: 'never built' }] : explainChange(record.manifest, manifest);
+    record === undefined
+      ? [{ code: 'new', text: 'never built' }]
+      : explainChange(record.manifest, manifest, step.passedOver);
   const earlier = context.records.withKey(known.key);
   if (earlier !== undefined && earlier.step === step.id && restorable(earlier, context)) {
     return { action: 'restore', reasons, record: earlier, ...known };

@@ -1,7 +1,7 @@
 /** What a build tells while it goes on. The engine emits these and prints nothing; reporters render them. */
 import type { Json, Reason, Step, StepRecord } from './types.js';
 
-export type StepStatus = 'ran' | 'fresh' | 'restored' | 'failed' | 'skipped';
+export type StepStatus = 'ran' | 'fresh' | 'restored' | 'failed' | 'interrupted' | 'skipped';
 
 export interface StepOutcome {
   id: string;
@@ -30,6 +30,7 @@ export interface BuildSummary {
   fresh: number;
   restored: number;
   failed: number;
+  interrupted: number;
   skipped: number;
   seconds: number;
   outcomes: StepOutcome[];

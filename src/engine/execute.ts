@@ -268,6 +268,11 @@ async function removeReplaced(step: Step, run: RunContext, context: ExecuteConte
   for (const path of step.removes ?? []) {
     const absolute = join(context.root, path);
     if (context.port.stat(absolute) === undefined) continue;
+    const why = step.rule.keeps?.(step, path, context);
+    if (why !== undefined) {
+      run.warn(`${path} is kept: ${why}`);
+      continue;
+    }
     if (step.rule.mayRemove === undefined)
       throw new Error(`${step.rule.name} removes files but proves nothing`);
     const before = statText(context.port, absolute);

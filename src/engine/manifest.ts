@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import {
   type Digest,
+  type Input,
   inputId,
   type Json,
   type ManifestEntry,
@@ -49,11 +50,15 @@ export function buildManifest(
   for (const input of step.inputs) {
     const found = digests.get(inputId(input));
     if (found === undefined) throw new Error(`no digest for ${inputId(input)}`);
-    entries.push([`input ${nameOf(input)}`, found.digest]);
+    entries.push([labelOf(input), found.digest]);
   }
   for (const [name, value] of memory?.entries ?? []) entries.push([`memory ${name}`, value]);
   for (const [i, output] of step.outputs.entries()) entries.push([`output ${i}`, output.path]);
   return entries;
+}
+
+function labelOf(input: Input): string {
+  return `input ${nameOf(input)}`;
 }
 
 /** sha256 over the entries, each string framed by its length in bytes. */
@@ -76,8 +81,15 @@ const CODE_OF: { [word: string]: ReasonCode } = {
   output: 'parameter',
 };
 
-/** What differs between the manifest a step was last built with and the one it would be built with now. */
-export function explainChange(before: readonly ManifestEntry[], after: readonly ManifestEntry[]): Reason[] {
+/**
+ * What differs between the manifest a step was last built with and the one it would be built with now. An input that is
+ * no longer one is gone, unless it is among those `passedOver`.
+ */
+export function explainChange(
+  before: readonly ManifestEntry[],
+  after: readonly ManifestEntry[],
+  passedOver: readonly Input[] = [],
+): Reason[] {
   const old = new Map(before);
   const now = new Map(after);
   const reasons: Reason[] = [];
@@ -86,8 +98,10 @@ export function explainChange(before: readonly ManifestEntry[], after: readonly 
     if (was === undefined) reasons.push(reason(label, 'is new'));
     else if (was !== value) reasons.push(reason(label, describe(label, was, value)));
   }
+  const unasked = new Set(passedOver.map(labelOf));
   for (const [label] of before) {
-    if (!now.has(label)) reasons.push(reason(label, 'is gone'));
+    if (!now.has(label))
+      reasons.push(reason(label, unasked.has(label) ? 'is no longer selected' : 'is gone'));
   }
   // What a rule remembers mostly follows from the rest, and the first reason is the one people see.
   reasons.sort((a, b) => Number(a.code === 'memory') - Number(b.code === 'memory'));

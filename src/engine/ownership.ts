@@ -29,7 +29,10 @@ function checkNames(step: Step, context: OwnershipContext): void {
       `is ${kind === 'directory' ? 'a folder' : 'no file'}; ${step.id} writes a file there`,
       {
         path: output.path,
-        advice: 'Move it away, or give the target another `out`.',
+        advice:
+          step.rule.fields.out === undefined
+            ? 'Move it away.'
+            : 'Move it away, or give the target another `out`.',
       },
     );
   }
@@ -73,13 +76,14 @@ async function isRecorded(step: Step, output: Output, context: OwnershipContext)
 }
 
 function foreignOutput(step: Step, output: Output): FirnError {
+  const { takeOver } = step.rule;
+  const advice = 'Move it away, or build with --force to overwrite it';
   return new FirnError(
     'conflict',
     `is there already and was not written by firn; ${step.id} would overwrite it`,
     {
       path: output.path,
-      advice:
-        'Move it away, or build with --force to overwrite it; `firn adopt` takes over an existing reference.',
+      advice: takeOver === undefined ? `${advice}.` : `${advice}; ${takeOver}.`,
     },
   );
 }

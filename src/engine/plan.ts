@@ -43,7 +43,9 @@ async function planSteps(options: BuildOptions, context: OpenContext): Promise<P
     if (failing !== undefined) {
       planned.set(step.id, { ...base, action: 'blocked', reasons: [hangsOn(failing.id, 'fails')] });
     } else if (running.length > 0) {
-      planned.set(step.id, { ...base, ...behind(running, whySurely(step, options, context.records)) });
+      const error = await step.rule.obstacle?.(step);
+      const waits = behind(running, whySurely(step, options, context.records));
+      planned.set(step.id, { ...base, ...(error === undefined ? waits : blockedBy(error)) });
     } else {
       planned.set(step.id, await planStep(step, { ...context, force: options.force.has(step.target) }));
     }
@@ -88,8 +90,12 @@ async function planStep(step: Step, context: DecideContext): Promise<PlannedStep
     // What the system refuses (a file that may not be read) is this step's failure and no other's.
     const expected = error instanceof FirnError ? error.kind !== 'interrupted' : errnoOf(error) !== undefined;
     if (!expected || context.digests.aborted) throw error;
-    return { ...base, action: 'blocked', reasons: [], error };
+    return { ...base, ...blockedBy(error) };
   }
+}
+
+function blockedBy(error: unknown): Pick<PlannedStep, 'action' | 'reasons' | 'error'> {
+  return { action: 'blocked', reasons: [], error };
 }
 
 function hangsOn(id: string, what: string): Reason {

@@ -29,19 +29,28 @@ export async function recover(
   lock: Pick<Lock, 'tookOver'>,
   steps: readonly Step[],
 ): Promise<Unfinished> {
-  const { port, root, cacheDirectory } = place;
+  const { port, cacheDirectory } = place;
   const unfinished = await completeCommits(place);
   const marked = port.stat(join(cacheDirectory, UNSWEPT)) !== undefined;
   if (lock.tookOver || marked) {
-    const pending = pendingCommits(port, place.journalDirectory);
-    const needed = new Set(
-      pending.flatMap(({ moves }) => moves.map(({ from }) => join(root, dirname(from)))),
-    );
-    await removeLeftovers(port, root, steps, needed);
+    await sweepStages(place, steps);
     await place.store.removeLeftovers();
     if (marked) await port.unlink(join(cacheDirectory, UNSWEPT));
   }
   return unfinished;
+}
+
+/**
+ * Removes the staging folders beside the outputs of `steps`, before any step of this build has one. Programs may outlive
+ * the build that started them, and make theirs again when the lock has long been taken over or released.
+ */
+export async function sweepStages(
+  { port, root, journalDirectory }: Pick<RecoverPlace, 'port' | 'root' | 'journalDirectory'>,
+  steps: readonly Step[],
+): Promise<void> {
+  const pending = pendingCommits(port, journalDirectory);
+  const needed = new Set(pending.flatMap(({ moves }) => moves.map(({ from }) => join(root, dirname(from)))));
+  await removeLeftovers(port, root, steps, needed);
 }
 
 /** The next build looks for what a dead one left. */

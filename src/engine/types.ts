@@ -32,6 +32,8 @@ export interface Step {
   params: Json;
   inputs: Input[];
   outputs: Output[];
+  /** What is there and could be an input, but is not asked for: for the words when it was one before. */
+  passedOver?: Input[];
   /** Inputs of other steps that this one rewrites without naming them as outputs; those steps wait for it. */
   rewrites?: Input[];
   /** Files the step unlinks once its outputs are committed and proven (a compressed original). */
@@ -74,6 +76,8 @@ export interface Memory {
   state: Json;
   /** What a person should know before the step runs or is restored; nobody is told while it is fresh. */
   warnings?: string[];
+  /** Why the step cannot run, as far as that shows before the work; it may still be restored. */
+  obstacle?: Error;
 }
 
 export interface MemoryContext {
@@ -87,6 +91,8 @@ export interface MemoryContext {
    * do not tell. Its digests show whether it still speaks of the files that are there.
    */
   recorded: Pick<StepRecord, 'outputs' | 'state'> | undefined;
+  /** Whether there seems to be a stored output of these bytes (`sha256:`). */
+  isStored(digest: string): boolean;
   /** The step is to run whatever its state. */
   force: boolean;
 }
@@ -109,6 +115,10 @@ export interface Rule {
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
+  /** What else than overwriting can be done about an output that another program wrote: a clause for advice. */
+  takeOver?: string;
+  /** Why no step like this can run here, whatever its inputs: a package is missing. `tools` should say so, too. */
+  obstacle?(step: Step): Error | undefined | Promise<Error | undefined>;
   /** Whether an existing output that no record names was made by firn; undefined when the file does not tell. */
   recognises?(
     step: Step,
@@ -116,6 +126,8 @@ export interface Rule {
     context: { port: ReadPort; root: string },
   ): boolean | undefined | Promise<boolean | undefined>;
   run(step: Step, context: RunContext): Promise<RunResult>;
+  /** Why a file in `removes` stays all the same, asked once the outputs are there. */
+  keeps?(step: Step, path: string, context: { port: ReadPort; root: string }): string | undefined;
   /** Proves that `path` may go: throws otherwise. Called after the commit, before each unlink of `removes`. */
   mayRemove?(step: Step, path: string, context: RunContext): Promise<void>;
 }
@@ -128,6 +140,8 @@ export type StepDraft = Omit<Step, 'target' | 'rule'>;
 export interface RuleTarget {
   name: string;
   with: { [name: string]: Json };
+  /** The names under `with` that stand in pipeline.yaml; the values of the others are defaults. */
+  given: ReadonlySet<string>;
   from: string[];
   runs: RunFilter | undefined;
   out: string[];

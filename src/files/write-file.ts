@@ -1,6 +1,7 @@
 /** Replacing a small file as a whole: at every moment its name shows the old content or the new one. */
 import { dirname } from 'node:path';
-import { errnoOf, FirnError, messageOf } from '../errors.js';
+import { errnoOf, FirnError } from '../errors.js';
+import { adviceFor, reasonOf } from '../system-errors.js';
 import type { WriteHandle, WritePort } from './port.js';
 import { temporaryName } from './temporary.js';
 
@@ -32,9 +33,12 @@ export async function writeFileAtomic(
     const errno = errnoOf(error);
     if (errno === undefined) throw error;
     const full = errno === 'ENOSPC' || errno === 'EDQUOT';
-    throw new FirnError('failed', `could not be written: ${messageOf(error)}`, {
+    const advice = full
+      ? `Make room: it needs ${bytes.byteLength} bytes beside the old file.`
+      : adviceFor(error);
+    throw new FirnError('failed', `could not be written: ${reasonOf(error)}`, {
       path,
-      advice: full ? `Make room: it needs ${bytes.byteLength} bytes beside the old file.` : undefined,
+      ...(advice === undefined ? {} : { advice }),
       cause: error,
     });
   }

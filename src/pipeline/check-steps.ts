@@ -63,7 +63,7 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
       if (taken === step)
         throw problem(step, `${step.id} names ${path} twice as its output`, 'Name each output once.');
       if (taken !== undefined)
-        throw problem(step, `${taken.id} and ${step.id} both make ${path}`, ANOTHER_OUT);
+        throw problem(step, `${taken.id} and ${step.id} both make ${path}`, apart(taken, step));
       outputs.set(path, step);
       const reserved = whyReserved(path, pipeline);
       if (reserved !== undefined)
@@ -86,7 +86,7 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
     for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1)) {
       const other = outputs.get(path.slice(0, end));
       if (other === undefined) continue;
-      throw problem(step, `${path} needs a folder where ${other.id} makes a file`, ANOTHER_OUT);
+      throw problem(step, `${path} needs a folder where ${other.id} makes a file`, apart(other, step));
     }
   }
   const removers = new Map(
@@ -104,12 +104,20 @@ export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {
   checkCircle(steps, makers, targetOf);
 }
 
-const ANOTHER_OUT = 'Give one of them another `out`, or take one out.';
+/** How two steps come not to make the same; where a rule takes no `out`, what it makes follows from what it reads. */
+function apart(...steps: Step[]): string {
+  const name = steps.find((step) => step.rule.fields.out !== undefined)?.target;
+  if (name === undefined) return 'Take one of them out, or have it read something else.';
+  return steps.every((step) => step.rule.fields.out !== undefined)
+    ? 'Give one of them another `out`, or take one out.'
+    : `Give ${name} another \`out\`, or take one out.`;
+}
 
 function collision(first: Step, second: Step, id: string): [message: string, advice: string] {
   const rewriter = [first, second].find((step) => isRewritten(step, id));
   const maker = rewriter === first ? second : first;
-  if (rewriter === undefined) return [`${first.id} and ${second.id} both make ${pathOf(id)}`, ANOTHER_OUT];
+  if (rewriter === undefined)
+    return [`${first.id} and ${second.id} both make ${pathOf(id)}`, apart(first, second)];
   return [
     `${rewriter.id} would put other values into ${pathOf(id)}, which ${maker.id} makes: they would undo each other`,
     'Compress it lossless, or keep the original (delete-original: false), or leave the run out with a filter under `runs`.',

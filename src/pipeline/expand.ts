@@ -2,7 +2,7 @@
  * Pipeline and disk -> steps. Pure over an injected view: nothing is written, nothing is digested. Runs and files that a
  * step will make count as if they were there, which is why expansion repeats until it settles.
  */
-import { join, sep } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { findCycle } from '../engine/graph.js';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
 import { FirnError, messageOf } from '../errors.js';
@@ -45,13 +45,36 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     const settled = !world.minds(steps) || fingerprint(steps) === before;
     // Two steps with one output may be why another target finds nothing.
     if (settled) checkSteps(pipeline, steps);
-    if (expanded.error !== undefined && (settled || rounds === 0)) throw expanded.error;
+    if (expanded.error !== undefined && (settled || rounds === 0)) {
+      const passed = discovered.ignored.map(
+        ({ path, reason }) => `passed over ${relative(options.root, path)}: it ${reason}`,
+      );
+      throw withNotes(expanded.error, [...expanded.warnings, ...passed]);
+    }
     if (settled) {
       return { steps, ignored: discovered.ignored, warnings: expanded.warnings };
     }
     if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
     world.learn(steps);
   }
+}
+
+/** As many as an error can hold. */
+const NOTES = 5;
+
+/** The error, and what else was found out: one target may lack what another one should have made. */
+function withNotes(error: unknown, notes: readonly string[]): unknown {
+  if (!(error instanceof FirnError) || notes.length === 0) return error;
+  const { kind, message, advice, path, line, column, cause } = error;
+  const lines = [...(advice === undefined ? [] : [advice]), ...notes.slice(0, NOTES)];
+  if (notes.length > NOTES) lines.push(`and ${notes.length - NOTES} more such notes`);
+  return new FirnError(kind, message, {
+    ...(path === undefined ? {} : { path }),
+    ...(line === undefined ? {} : { line }),
+    ...(column === undefined ? {} : { column }),
+    advice: lines.join('\n  '),
+    cause,
+  });
 }
 
 function endless(pipeline: Pipeline, step: Step): Error {

@@ -120,7 +120,8 @@ function readTarget(
       );
     }
   }
-  const parameters = raw.with ?? {};
+  // A copy: defaults are filled into it, and an alias may stand for the same value in another target.
+  const parameters = structuredClone(raw.with ?? {});
   validate(rule.parameters, parameters, source, raw.with === undefined ? at : [...at, 'with']);
   const error: RuleTarget['error'] = (message, advice, field) =>
     source.error(
@@ -144,6 +145,7 @@ function readTarget(
     name,
     rule,
     with: parameters,
+    given: new Set(Object.keys(raw.with ?? {})),
     from,
     runs: raw.runs,
     out: paths('out'),

@@ -6,7 +6,7 @@ export interface Found {
   schema: string;
   /** Patterns of sequence files that match something. */
   sequences: string[];
-  /** Model versions that have runs. */
+  /** Model versions that have runs. Two of them get no reference in common: vectors of two models do not compare. */
   versions: string[];
 }
 
@@ -30,12 +30,17 @@ export function starterPipeline(found: Found): string {
     '  compressed:                   # embeddings.npz beside embeddings.npy, a step for each run',
     '    rule: compress',
     '    runs: {older-than: 30d}',
-    '  reference:                    # every run in one array, with the source of each row',
-    '    rule: consolidate',
-    '    runs: all',
-    '    out: data/reference',
   );
-  const references = ['reference'];
+  const references: string[] = [];
+  if (found.versions.length < 2) {
+    references.push('reference');
+    lines.push(
+      '  reference:                    # every run in one array, with the source of each row',
+      '    rule: consolidate',
+      '    runs: all',
+      '    out: data/reference',
+    );
+  }
   for (const version of found.versions) {
     const word = version.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^-+|-+$/g, '');
     let name = `reference-${word}`;

@@ -2,6 +2,7 @@
 import { Ajv, type ErrorObject } from 'ajv';
 import type { Json } from '../engine/types.js';
 import type { FirnError } from '../errors.js';
+import { durationAdvice } from '../runs/select.js';
 import { nearest, suggest } from './nearest.js';
 import type { YamlPath, YamlSource } from './source.js';
 
@@ -124,7 +125,9 @@ function toError(error: ErrorObject, source: YamlSource, at: YamlPath): FirnErro
       return source.error(
         path,
         `${name} must be ${article(expected)}, found ${show(found)}`,
-        typeAdvice(expected, found, source.textAt(path)) ?? means,
+        path[path.length - 1] === 'older-than'
+          ? durationAdvice(String(found))
+          : (typeAdvice(expected, found, source.textAt(path)) ?? means),
       );
     }
     case 'oneOf':

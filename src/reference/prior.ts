@@ -2,7 +2,7 @@
  * What a reference holds now: as its metadata says or, where that is lost, as the record does. Knows the outputs of the
  * step that writes it, and not what is to become of them.
  */
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openArray } from '../arrays/open.js';
 import { fileDigest } from '../engine/store.js';
 import type { MemoryContext, Step } from '../engine/types.js';
@@ -10,6 +10,7 @@ import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import type { Range } from './layout.js';
 import { readMetadata } from './metadata.js';
+import { readRowSources } from './row-sources.js';
 
 export interface Prior {
   ranges: Range[];
@@ -48,11 +49,27 @@ export async function readPrior(step: Step, context: MemoryContext): Promise<Pri
     // Another program's, and --force says to overwrite it.
     return { ranges: [] };
   }
+  const away = 'move both files away to begin anew without the rows of runs that are gone';
+  if (altered === undefined && (await listsRows(port, join(root, metadata)))) {
+    throw new FirnError('conflict', 'is not what firn wrote, and another program wrote its metadata', {
+      path: embeddings,
+      advice: `\`firn adopt ${dirname(metadata)}\` takes the rows over as that metadata lists them; or ${away}.`,
+    });
+  }
   throw new FirnError('conflict', 'holds rows, and nothing that is left says of which runs', {
     path: embeddings,
-    advice: `Put ${metadata} back as it was, or move both files away to begin anew without the rows of runs that are gone.`,
+    advice: `Put ${metadata} back as it was, or ${away}.`,
     cause: altered,
   });
+}
+
+/** Whether another program's metadata says of every row where it is from. */
+async function listsRows(port: ReadPort, metadata: string): Promise<boolean> {
+  if (port.stat(metadata)?.kind !== 'file') return false;
+  return readRowSources(port, metadata).then(
+    () => true,
+    () => false,
+  );
 }
 
 /** Whether the array is the recorded one, or so damaged that nothing can be read from it. */

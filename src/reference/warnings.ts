@@ -8,6 +8,8 @@ import { type Range, runName } from './layout.js';
 
 /** As many names as a message can hold. */
 const NAMED = 5;
+/** As many runs of each of several versions. */
+const FEW = 3;
 
 /** What the build before had to tell; it is not told again. */
 export interface Told {
@@ -15,6 +17,8 @@ export interface Told {
   unselected: string[];
   /** All names under `prune`. */
   prune: string[];
+  /** Model versions of the rows. */
+  versions: string[];
 }
 
 export interface Change {
@@ -52,6 +56,13 @@ export function warningsOf({ prior, ranges, isPresent, now, before }: Change): s
       `no longer selected by \`runs\`: rows of ${someOf(leaving)} leave the reference, and rows after them get other row numbers`,
     );
   }
+  const rowsOf = new Map(prior.map((range) => [runName(range), range.count]));
+  const emptied = ranges.filter((range) => range.count === 0 && (rowsOf.get(runName(range)) ?? 0) > 0);
+  if (emptied.length > 0) {
+    said.push(
+      `without any row now: rows of ${someOf(emptied.map(runName))} leave the reference, and rows after them get other row numbers`,
+    );
+  }
   const staying = now.unselected.filter((name) => !before?.unselected.includes(name));
   if (staying.length > 0) {
     said.push(
@@ -64,7 +75,22 @@ export function warningsOf({ prior, ranges, isPresent, now, before }: Change): s
   if (unknown.length > 0) {
     said.push(`\`prune\` names ${someOf(unknown)}, but no such run is in the reference or on disk`);
   }
+  const { versions } = now;
+  if (versions.length > 1 && !versions.every((version) => before?.versions?.includes(version))) {
+    const each = versions.map((version) => {
+      const runs = ranges.filter((range) => range.version === version).map(runName);
+      return `${version} (${someOf(runs, FEW)})`;
+    });
+    said.push(
+      `holds runs of ${versions.length} model versions: ${someOf(each)}; vectors of different models do not compare: build one reference for each, with \`runs: {version: ...}\``,
+    );
+  }
   return [...said, ...renames(ranges)];
+}
+
+/** In the order of the rows; runs of which nobody said a version do not count. */
+export function versionsOf(ranges: readonly Range[]): string[] {
+  return [...new Set(ranges.flatMap(({ version }) => version ?? []))];
 }
 
 /** The values of a run that is gone, under another name: most likely it was renamed, and its rows now count twice. */

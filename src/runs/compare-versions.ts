@@ -29,7 +29,7 @@ export interface Comparison {
 
 /**
  * Compares the versions `first` and `second`; `shapeOf` gives the shape of a run's array, where it is known.
- * FirnError (missing) when one is not registered.
+ * FirnError (usage) when one is not registered.
  */
 export function compareVersions(
   registry: Registry,

@@ -75,7 +75,8 @@ export function parseDuration(text: string): number {
   });
 }
 
-function durationAdvice(text: string): string {
+/** How a text that is no duration was most likely meant. */
+export function durationAdvice(text: string): string {
   const known = `A number and one of ${Object.keys(UNITS).join(', ')}, such as 30d, 12h or 2w.`;
   if (/^\d+$/.test(text)) return `Did you mean ${text}d? ${known}`;
   const [, minutes] = /^(\d+) ?m$/.exec(text) ?? [];

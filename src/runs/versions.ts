@@ -120,8 +120,9 @@ export function runsOf(registry: Registry, version: string): string[] {
 }
 
 /**
- * Adds a version. Registering it again with the same model (and description and config, where given) changes nothing.
- * FirnError: usage for an empty name or model, conflict when the version stands for something else already.
+ * Adds a version. Registering it again with the same model (and config, where given) changes its description, when
+ * another one is given, and nothing else. FirnError: usage for an empty name or model, conflict when the version stands
+ * for something else already.
  */
 export function registerVersion(registry: Registry, added: NewVersion, now: Date): Registry {
   const { version, model, description, config } = added;
@@ -132,7 +133,6 @@ export function registerVersion(registry: Registry, added: NewVersion, now: Date
   if (known !== undefined) {
     const given: [string, unknown][] = [
       ['model', model],
-      ['description', description],
       ['config', config],
     ];
     for (const [field, value] of given) {
@@ -143,7 +143,9 @@ export function registerVersion(registry: Registry, added: NewVersion, now: Date
         });
       }
     }
-    return registry;
+    if (description === undefined || description === (text(known, 'description') ?? '')) return registry;
+    const described = new Map(known as JsonObject).set('description', description);
+    return withParts(registry, new Map(registry.versions).set(version, described), registry.runs);
   }
   const entry: JsonObject = new Map<string, OrderedJson>([
     ['version', version],
@@ -157,9 +159,8 @@ export function registerVersion(registry: Registry, added: NewVersion, now: Date
 }
 
 /**
- * Says that `run` was embedded by `version`; nothing changes when it says so already. FirnError: missing when there is
- * no such version, conflict when the run is tagged with another one and not `force`, usage when `run` is no
- * `dataset/run`.
+ * Says that `run` was embedded by `version`; nothing changes when it says so already. FirnError: usage when there is
+ * no such version or `run` is no `dataset/run`, conflict when the run is tagged with another one and not `force`.
  */
 export function tagRun(
   registry: Registry,
@@ -194,12 +195,12 @@ export function autoTag(
   return { registry: tagged.length === 0 ? registry : withTags(registry, tagged, version, now), tagged };
 }
 
-/** FirnError (missing) unless `version` is registered. */
+/** FirnError (usage) unless `version` is registered. */
 export function expectVersion(registry: Registry, version: string): void {
   if (registry.versions.has(version)) return;
   const names = [...registry.versions.keys()];
   const advice = names.length === 0 ? 'Register it: firn versions register.' : suggest(version, names);
-  throw new FirnError('missing', `version "${version}" is not registered`, { path: registry.path, advice });
+  throw new FirnError('usage', `version "${version}" is not registered`, { path: registry.path, advice });
 }
 
 function expectRunName(run: string): void {

@@ -1,7 +1,6 @@
 /** A build as lines, for logs and pipes: one line when a step starts, one when it ends. Messages to standard error. */
 import type { BuildSummary, Listener, StepOutcome } from '../../engine/events.js';
 import type { Json } from '../../engine/types.js';
-import { FirnError } from '../../errors.js';
 import { whyText } from '../build.js';
 import { errorText, note, print } from '../main.js';
 import { formatBytes, formatCount, formatSeconds, plural, safe } from '../text.js';
@@ -44,9 +43,10 @@ function showFinish(outcome: StepOutcome, finished: number, steps: number): void
       );
       break;
     case 'failed':
-      if (outcome.error instanceof FirnError && outcome.error.kind === 'interrupted')
-        note(`${head} interrupted ${id}`);
-      else note(`${head} FAILED ${id}: ${errorText(outcome.error)}`);
+      note(`${head} FAILED ${id}: ${errorText(outcome.error)}`);
+      break;
+    case 'interrupted':
+      note(`${head} interrupted ${id}`);
       break;
     case 'skipped':
       note(`${head} skipped ${id}: ${whyText(outcome, false)}`);
@@ -82,6 +82,7 @@ export function summaryLine(summary: BuildSummary): string {
     ['restored', summary.restored],
     ['fresh', summary.fresh],
     ['failed', summary.failed],
+    ['interrupted', summary.interrupted],
     ['skipped', summary.skipped],
   ] as const) {
     if (count > 0) parts.push(`${count} ${word}`);

@@ -1,0 +1,51 @@
+/**
+ * What keeps a reference from being built, as far as it shows before an array is read. Knows the step and its inputs'
+ * digests, and not how the array is written.
+ */
+import { join } from 'node:path';
+import { inputId, type MemoryContext, type Step } from '../engine/types.js';
+import { FirnError } from '../errors.js';
+import { type Range, runName } from './layout.js';
+import { someOf } from './warnings.js';
+
+/** What the rows to be lack. `standing`: `sha256:` of the array that holds those of now. */
+export function obstacleOf(
+  step: Step,
+  { ranges, standing }: { ranges: readonly Range[]; standing: string | undefined },
+  context: MemoryContext,
+): FirnError | undefined {
+  const [{ path }] = step.outputs;
+  if (ranges.length === 0) {
+    return new FirnError('failed', 'would hold no run at all', {
+      path,
+      advice: 'Look at the `runs` and `prune` of its target.',
+    });
+  }
+  const retained = ranges.filter((range) => range.retained).map(runName);
+  const isLost = context.port.stat(join(context.root, path)) === undefined;
+  if (retained.length === 0 || !isLost || (standing !== undefined && context.isStored(standing)))
+    return undefined;
+  return new FirnError('missing', `held the only copy of ${someOf(retained)}, and it is gone`, {
+    path,
+    advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
+  });
+}
+
+/** One reference, one number of dimensions. The error lists the runs of each. */
+export function checkDimensions(step: Step, context: MemoryContext): void {
+  const byDims = new Map<number, string[]>();
+  for (const input of step.inputs) {
+    const dims = context.digests.get(inputId(input))?.facts?.dims as number;
+    byDims.set(dims, [...(byDims.get(dims) ?? []), input.name as string]);
+  }
+  if (byDims.size < 2) return;
+  const groups = [...byDims].sort((a, b) => b[1].length - a[1].length);
+  const lines = groups.map(([dims, runs]) => `${dims} dimensions: ${someOf(runs, 10)}`);
+  throw new FirnError(
+    'input',
+    `the runs of ${step.id} do not have the same number of dimensions\n  ${lines.join('\n  ')}`,
+    {
+      advice: 'They come from different models: build one reference for each, with `runs: {version: ...}`.',
+    },
+  );
+}

@@ -1,0 +1,94 @@
+/** What the system refuses is told with the paths that people know, and what to do. */
+import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
+import { parse, TestProject } from './rig/project.js';
+
+const test = suite('system errors');
+
+const PIPELINE = 'targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n';
+const RIGHTS =
+  '`ls -ld` of it and of the folders above shows whose they are: change that, or run firn as that user.';
+
+/** Refuses one call on paths that match, as the system does where the user has no right: tests may run as root. */
+const REFUSES = `
+const fs = require('node:fs');
+const pattern = new RegExp(process.env.REFUSED);
+const refusing = (syscall, real) => (path, ...rest) => {
+  if (!pattern.test(syscall + ' ' + path)) return real(path, ...rest);
+  const error = new Error("EACCES: permission denied, " + syscall + " '" + path + "'");
+  throw Object.assign(error, { errno: -13, code: 'EACCES', syscall, path });
+};
+fs.readdirSync = refusing('scandir', fs.readdirSync);
+for (const [name, syscall] of [['mkdir', 'mkdir'], ['open', 'open']]) {
+  const real = refusing(syscall, fs.promises[name]);
+  fs.promises[name] = async (...args) => real(...args);
+}
+require('node:module').syncBuiltinESMExports();
+`;
+
+async function projectWhere(refused: string): Promise<TestProject> {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1');
+  project.write('refuse.cjs', REFUSES);
+  project.env = { NODE_OPTIONS: `--require=${project.path('refuse.cjs')}`, REFUSED: refused };
+  return project;
+}
+
+test('a folder that a reference may not be written to', async () => {
+  const project = await projectWhere('mkdir .*/data/reference/\\.firn-');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 1);
+  assert.match(
+    stderr,
+    `FAILED reference: data/reference: cannot be written to: permission denied (EACCES)\n  ${RIGHTS}\n`,
+  );
+  const result = await project.build();
+  assert.match(String(result.steps[0].error), /data\/reference: cannot be written to: permission denied/);
+});
+
+test('an output that may not be made', async () => {
+  const project = await projectWhere('open .*/\\.firn-.*/consolidated_embeddings.npy$');
+  const { stderr } = await project.firn('build');
+  assert.match(stderr, /FAILED reference: data\/reference\/consolidated_embeddings\.npy: cannot be written/);
+});
+
+test('a folder of runs that may not be read', async () => {
+  const project = await projectWhere('scandir .*/runs/A/r1$');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 1);
+  assert.is(
+    stderr,
+    `firn: consolidated_data/runs/A/r1: cannot be read: permission denied (EACCES)\n  ${RIGHTS}\n`,
+  );
+});
+
+test('a lock that may not be made', async () => {
+  const project = await projectWhere('mkdir .*/cache/\\.firn-');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 1);
+  assert.is(stderr, `firn: cache: cannot be written to: permission denied (EACCES)\n  ${RIGHTS}\n`);
+});
+
+test('an answer that is to go into a folder that is not there', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1');
+  await project.build();
+  const search = ['search', '--run', 'A/r1', '--seq-idx', '0', '--output'];
+  const { code, stderr } = await project.firn(...search, '/nonexistent/dir/x.json');
+  assert.is(code, 1);
+  assert.match(
+    stderr,
+    'firn: /nonexistent/dir/x.json: could not be written: there is no such file or folder (ENOENT)\n  Make the folder, or name another place.\n',
+  );
+});
+
+test('a string that is no kind of index is told under the name of the index', async () => {
+  const project = new TestProject(
+    `${PIPELINE}  index: {rule: index, from: reference, with: {factory: nonsense}}\n`,
+  );
+  await project.writeRun('A/r1');
+  const { steps } = parse<{ steps: { id: string; error?: string }[] }>(await project.firn('build', '--json'));
+  assert.not.match(String(steps.find(({ id }) => id === 'index:reference')?.error), '.firn-');
+});
+
+test.run();
