@@ -102,7 +102,7 @@ oracleTest(
 );
 
 oracleTest(test, ['numpy', 'faiss'], 'and after the originals were compressed and deleted', async () => {
-  const project = await built([80, 70, 60]);
+  const project = await built([400, 350, 300]);
   const before = project.digests('data/reference');
   const compressed = await project.firn('compress', '--execute', '--delete-original');
   assert.is(compressed.code, 0, compressed.stderr);
