@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 export const REPOSITORY = fileURLToPath(new URL('../..', import.meta.url));
 
-const CLI = fileURLToPath(new URL('../src/cli.js', import.meta.url));
+const CLI = fileURLToPath(new URL('../src/start.cjs', import.meta.url));
 
 /** The program `firn` as a user starts it. */
 export function firn(...args: string[]): string[] {

@@ -9,8 +9,9 @@
  *     h.update(np.ascontiguousarray(a, fields[1]).tobytes())
  *     digest = 'sha256:' + h.hexdigest()
  */
-import { type StreamHash, streamHash } from '../workers/hashing.js';
+import { hashFromFile, type StreamHash, streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
+import { endedEarly } from './read-exactly.js';
 import { type ArrayReader, type ArrayShape, rowBytes } from './types.js';
 
 const FORMAT = 'firn array 1';
@@ -34,6 +35,17 @@ export class ArrayHasher {
     await this.hash.update(bytes);
   }
 
+  /** All values at once, read by the thread that hashes them; false, and nothing is done, where that cannot be. */
+  async updateFromFile({ stretch, path }: ArrayReader, options: DigestOptions): Promise<boolean> {
+    if (stretch === undefined) return false;
+    const { handle, position } = stretch;
+    const read = await hashFromFile(this.hash, handle, { position, bytes: this.missing }, options);
+    if (read === undefined) return false;
+    if (read < this.missing) throw endedEarly(path, position + read, position + this.missing);
+    this.missing = 0;
+    return true;
+  }
+
   /** `sha256:` and 64 hexadecimal digits. Throws when other than all values came by. */
   async digest(): Promise<string> {
     if (this.missing !== 0) throw new Error(`the digest lacks ${this.missing} bytes of the array`);
@@ -53,6 +65,7 @@ export interface DigestOptions {
 export async function arrayDigest(reader: ArrayReader, options: DigestOptions = {}): Promise<string> {
   const { signal, onBytes, workers } = options;
   const hasher = new ArrayHasher(reader, workers);
+  if (await hasher.updateFromFile(reader, options)) return hasher.digest();
   for await (const block of reader.blocks({ ...(signal === undefined ? {} : { signal }) })) {
     await hasher.update(block.bytes);
     onBytes?.(block.bytes.length);

@@ -35,11 +35,13 @@ export async function openNpy(handle: ReadHandle): Promise<ArrayReader> {
   const header = parseNpyHeader(head, path);
   requireData(header, size, path);
   const { dtype, rows, dims } = header;
+  const inOrder = !header.fortran && !header.bigEndian;
   return {
     path,
     dtype,
     rows,
     dims,
+    ...(inOrder ? { stretch: { handle, position: dataStart } } : {}),
     blocks(options: BlockOptions = {}): AsyncGenerator<RowBlock> {
       const range = rowRange(header, options, path);
       const source = header.fortran

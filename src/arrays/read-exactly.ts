@@ -6,12 +6,13 @@ import type { ReadHandle } from '../files/port.js';
 export async function readExactly(handle: ReadHandle, into: Uint8Array, position: number): Promise<void> {
   const read = await handle.read(into, position);
   if (read === into.byteLength) return;
-  throw new FirnError(
-    'input',
-    `ended at byte ${position + read}, before byte ${position + into.byteLength}`,
-    {
-      path: handle.path,
-      advice: 'it became shorter while it was read: wait until nothing writes it, then try again',
-    },
-  );
+  throw endedEarly(handle.path, position + read, position + into.byteLength);
+}
+
+/** For a file that was longer when it was opened. */
+export function endedEarly(path: string, end: number, expected: number): FirnError {
+  return new FirnError('input', `ended at byte ${end}, before byte ${expected}`, {
+    path,
+    advice: 'it became shorter while it was read: wait until nothing writes it, then try again',
+  });
 }

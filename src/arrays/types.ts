@@ -2,6 +2,7 @@
  * What the rest of firn knows of an array of embeddings: rows of little-endian values in C order, whatever the
  * container. Knows no file format.
  */
+import type { ReadHandle } from '../files/port.js';
 
 /** numpy kinds and sizes that embeddings come in. */
 export type Dtype = 'f2' | 'f4' | 'f8';
@@ -41,6 +42,8 @@ export interface RowBlock {
 /** An open N x D array. Memory does not grow with N. */
 export interface ArrayReader extends ArrayShape {
   readonly path: string;
+  /** Where all values stand one after the other in an open file, little-endian in C order; undefined where they do not. */
+  readonly stretch?: { handle: ReadHandle; position: number };
   /** The rows in order. A FirnError of kind `input` when the file does not hold what it promised. */
   blocks(options?: BlockOptions): AsyncIterable<RowBlock>;
   close(): Promise<void>;

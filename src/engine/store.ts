@@ -4,9 +4,9 @@
  */
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
-import type { Port } from '../files/port.js';
+import type { Port, ReadHandle } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
-import { streamHash } from '../workers/hashing.js';
+import { hashFromFile, type StreamHash, streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { giveBack, takeBlock } from '../workers/shared-blocks.js';
 
@@ -126,10 +126,26 @@ export async function fileDigest(
   } = {},
 ): Promise<string> {
   const handle = await port.open(path);
+  try {
+    const hash = streamHash(handle.size, options.workers);
+    const whole = { position: 0, bytes: Number.MAX_SAFE_INTEGER };
+    if ((await hashFromFile(hash, handle, whole, options)) === undefined) {
+      await hashBlocks(hash, handle, options);
+    }
+    return `sha256:${await hash.digest()}`;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function hashBlocks(
+  hash: StreamHash,
+  handle: ReadHandle,
+  options: { signal?: AbortSignal | undefined; onBytes?: (bytes: number) => void },
+): Promise<void> {
   const blocks = [0, 1].map(() => takeBlock(Math.min(BLOCK, handle.size + 1)));
   let hashing: Promise<void> | undefined;
   try {
-    const hash = streamHash(handle.size, options.workers);
     for (let position = 0, turn = 0; ; turn = 1 - turn) {
       options.signal?.throwIfAborted();
       const block = blocks[turn];
@@ -141,10 +157,8 @@ export async function fileDigest(
       if (read < block.byteLength) break;
     }
     await hashing;
-    return `sha256:${await hash.digest()}`;
   } finally {
     await hashing?.catch(() => undefined);
     for (const block of blocks) giveBack(block);
-    await handle.close();
   }
 }

@@ -32,6 +32,10 @@ class DiskReadHandle implements ReadHandle {
     private readonly handle: fsp.FileHandle,
   ) {}
 
+  get fd(): number {
+    return this.handle.fd;
+  }
+
   async read(into: Uint8Array, position: number): Promise<number> {
     let filled = 0;
     while (filled < into.byteLength) {

@@ -23,6 +23,8 @@ export interface ReadHandle {
   readonly path: string;
   /** bytes, when opened */
   readonly size: number;
+  /** The open file, where other threads of this process may read it too; a port that stands in for the disk has none. */
+  readonly fd?: number;
   /** Fills `into` from `position`; fewer bytes come back only at the end of the file. */
   read(into: Uint8Array, position: number): Promise<number>;
   /** The stat of the open file, whatever its name points at by now. */
