@@ -125,25 +125,22 @@ export function checkFinite(batch: Batch, reader: ArrayReader): void {
   if (at >= 0) throw notFinite(batch.start + Math.floor(at / reader.dims), reader);
 }
 
-/** The rows with these indices, each list ascending, one after the other. Memory is what is asked for. */
-export async function gatherRows(
-  reader: ArrayReader,
-  wanted: Float64Array[],
-  signal?: AbortSignal,
-): Promise<Float32Array[]> {
+/** Rows wanted by ascending index, and memory for them: rows.length * dims values. */
+export interface Wanted {
+  rows: Float64Array;
+  into: Float32Array;
+}
+
+/** Copies rows out of the array, for several purposes in one pass. */
+export async function gatherRows(reader: ArrayReader, wanted: Wanted[], signal?: AbortSignal): Promise<void> {
   const { dims } = reader;
-  const gathered = wanted.map((rows) => new Float32Array(rows.length * dims));
-  const collect = wanted.map((rows, i) => collector(rows, dims, gathered[i]));
-  const to = wanted.reduce(
-    (end, rows) => Math.max(end, rows.length === 0 ? 0 : rows[rows.length - 1] + 1),
-    0,
-  );
+  const collect = wanted.map(({ rows, into }) => collector(rows, dims, into));
+  const to = wanted.reduce((end, { rows }) => Math.max(end, (rows.at(-1) ?? -1) + 1), 0);
   for await (const block of reader.blocks({ to, ...(signal === undefined ? {} : { signal }) })) {
     const { start, rows, bytes } = block;
     const batch = { start, rows, data: toFloat32(bytes, reader.dtype) };
     for (const take of collect) take(batch);
   }
-  return gathered;
 }
 
 /** Copies the wanted rows out of batches that come in order. */

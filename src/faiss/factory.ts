@@ -105,7 +105,8 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
   signal?.addEventListener('abort', abort, { once: true });
   try {
     const feed = async (): Promise<void> => {
-      const [trained] = await gatherRows(embeddings, [sample], signal);
+      const trained = new Float32Array(sample.length * dims);
+      await gatherRows(embeddings, [{ rows: sample, into: trained }], signal);
       await send(worker, floatBytes(trained));
       for await (const batch of floatBatches(embeddings, { signal })) {
         if (worker.stdin.destroyed) return;
@@ -152,7 +153,8 @@ async function measure(
   signal: AbortSignal | undefined,
 ) {
   const asked = queryRows(embeddings.rows, embeddings.rows, QUERIES);
-  const [queries] = await gatherRows(embeddings, [asked], signal);
+  const queries = new Float32Array(asked.length * embeddings.dims);
+  await gatherRows(embeddings, [{ rows: asked, into: queries }], signal);
   const accept: Accept = (id, query) => id !== asked[query];
   const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { except: asked, signal });
   const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept });

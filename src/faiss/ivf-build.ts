@@ -72,7 +72,7 @@ export async function buildIvf(request: IvfRequest): Promise<IvfResult> {
   await assign({ ...request, quantizer, lists, from: 0 });
   const sizes = sizesOf(lists, nlist, 0, rows);
   const layout = ivfLayout(dims, metric, sizes);
-  await place(request, layout, lists, { truth });
+  await place(request, layout, lists, { truth, memory: trained.freeMemory });
   const { nprobe, measured } = calibrate(request, trained, lists, await truth.results());
   // The header comes last: a file that was cut short by a crash is no index.
   await out.write(ivfHead(layout, nprobe, quantizer.centroids), 0);

@@ -61,6 +61,8 @@ export interface Trained {
   /** Rows that recall is measured with, none of them trained on where that is possible, and their vectors. */
   queryRows: Float64Array;
   queries: Float32Array;
+  /** Of the sample, which is no longer needed. */
+  freeMemory: Float32Array;
 }
 
 export async function train(request: TrainRequest): Promise<Trained> {
@@ -69,14 +71,21 @@ export async function train(request: TrainRequest): Promise<Trained> {
   const rows = trainingSample(trainedRows, request.sampleRows, SEED);
   const asked = queryRows(trainedRows, trainedRows, QUERIES);
   onProgress(0, ITERATIONS, 'train');
-  const [sample, queries] = await gatherRows(embeddings, [rows, asked], signal);
-  for (const [values, of] of [[sample, rows] as const, [queries, asked] as const]) {
-    const bad = firstNotFinite(values);
+  // Shared, since it becomes windows for threads to fill.
+  const sample = new Float32Array(new SharedArrayBuffer(4 * rows.length * dims));
+  const queries = new Float32Array(asked.length * dims);
+  const wanted = [
+    { rows, into: sample },
+    { rows: asked, into: queries },
+  ];
+  await gatherRows(embeddings, wanted, signal);
+  for (const { rows: of, into } of wanted) {
+    const bad = firstNotFinite(into);
     if (bad >= 0) throw notFinite(of[Math.floor(bad / dims)], embeddings);
   }
   const grid = fitGrid(sample, dims);
   const codes = sharedCodes(sample, grid);
-  const wanted = {
+  const made = {
     rows: trainedRows,
     sampleRows: rows.length,
     sample: createHash('sha256').update(codes).digest('hex'),
@@ -96,15 +105,16 @@ export async function train(request: TrainRequest): Promise<Trained> {
     const onIteration = (done: number): void => onProgress(done, ITERATIONS, 'train');
     return kmeans({ codes, grid, first, by, metric, workers, onIteration, signal });
   };
-  const before = await priorCentroids(request, wanted);
+  const before = await priorCentroids(request, made);
   const centroids = before ?? (await learn());
   const scoring = await scoringOf(centroids);
   return {
     quantizer: quantizerOf({ centroids, grid, metric }, scoring),
-    facts: { ...wanted, scoring, centroids: digestOf(centroids) },
+    facts: { ...made, scoring, centroids: digestOf(centroids) },
     reused: before !== undefined,
     queryRows: asked,
     queries,
+    freeMemory: sample,
   };
 }
 

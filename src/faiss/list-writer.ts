@@ -31,6 +31,8 @@ export interface ListWriterOptions {
   firstRow?: number;
   /** Bytes of vectors sorted at once (32 MiB). */
   windowBytes?: number;
+  /** Shared memory for windows; what it does not hold is made. */
+  memory?: Float32Array;
 }
 
 /** Of one batch that was taken over: when its memory is free again. */
@@ -57,7 +59,7 @@ export class ListWriter {
     private readonly layout: IvfLayout,
     private readonly lists: Uint16Array | Int32Array,
     private readonly workers: Workers,
-    { firstRow = 0, windowBytes = 32 * 1024 * 1024 }: ListWriterOptions = {},
+    { firstRow = 0, windowBytes = 32 * 1024 * 1024, memory }: ListWriterOptions = {},
   ) {
     const { dims, rows, nlist, sizes } = layout;
     this.firstRow = firstRow;
@@ -66,8 +68,9 @@ export class ListWriter {
     this.before = Float64Array.from(sizes);
     for (let row = firstRow; row < rows; row++) this.before[lists[row]] -= 1;
     this.written = Float64Array.from(this.before);
-    this.window = this.newWindow();
-    this.spare = this.windowRows < rows - firstRow ? this.newWindow() : undefined;
+    const [one, other] = this.windowMemory(memory);
+    this.window = this.newWindow(one);
+    this.spare = this.windowRows < rows - firstRow ? this.newWindow(other) : undefined;
     this.countWindow();
     if (nlist === 0) throw new RangeError('an index needs a list');
   }
@@ -132,10 +135,19 @@ export class ListWriter {
     return this.layout.sizes[list] - this.before[list];
   }
 
-  private newWindow(): Window {
+  private windowMemory(memory: Float32Array | undefined): (Float32Array | undefined)[] {
+    const values = this.windowRows * this.layout.dims;
+    return [0, values].map((from) =>
+      memory === undefined || memory.length < from + values
+        ? undefined
+        : memory.subarray(from, from + values),
+    );
+  }
+
+  private newWindow(memory: Float32Array | undefined): Window {
     const { dims, nlist } = this.layout;
     return {
-      codes: new Float32Array(new SharedArrayBuffer(4 * this.windowRows * dims)),
+      codes: memory ?? new Float32Array(new SharedArrayBuffer(4 * this.windowRows * dims)),
       starts: new Int32Array(nlist + 1),
       come: new Int32Array(nlist),
       copies: [],
