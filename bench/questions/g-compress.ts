@@ -19,8 +19,8 @@ export const question: Question = {
   goal: 'six times as fast as numpy, and no larger',
   method: `An npy file to an npz file of the same values: the writer behind firn's rule compress against
 \`numpy.savez_compressed\`. Once a run of 25,000 x 256 of the collection, and once the k-mer embeddings (k = 4) of the
-sequences in \`sequences/\`, whose values repeat. The times are taken inside, with reading; firn's include the sync of the
-file.`,
+sequences in \`sequences/\`, whose values repeat. The times are taken inside, with reading. Neither waits for
+the disk: a build syncs the file when it commits.`,
   async run(context) {
     const folder = context.folder('compress');
     const generated = await measure(context, folder, 'embeddings', await context.data.run(0));

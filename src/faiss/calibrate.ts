@@ -6,9 +6,18 @@
 import type { Metric } from './format.js';
 import { dot, squaredL2 } from './vector-math.js';
 
-/** Queries asked, and neighbours looked for. */
-export const QUERIES = 256;
+/** Neighbours looked for. */
 export const NEIGHBOURS = 10;
+
+/** Comparisons that a measurement may cost: as many as those of a row with a centroid in a collection of a million. */
+const COMPARISONS = 256 * 1024 * 1024;
+const FEWEST_QUERIES = 256;
+const MOST_QUERIES = 1024;
+
+/** Queries asked of so many rows: the more, the nearer nprobe comes to what is needed. */
+export function queryCount(rows: number): number {
+  return Math.max(FEWEST_QUERIES, Math.min(MOST_QUERIES, Math.floor(COMPARISONS / Math.max(1, rows))));
+}
 
 /** One-sided 95 % of the normal distribution. */
 const CONFIDENCE = 1.645;

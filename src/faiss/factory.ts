@@ -10,7 +10,7 @@ import type { ArrayReader } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import type { Port, WriteHandle } from '../files/port.js';
 import { checkFinite, floatBatches, gatherRows } from './batches.js';
-import { NEIGHBOURS, QUERIES } from './calibrate.js';
+import { NEIGHBOURS, queryCount } from './calibrate.js';
 import { countQueries, exactSearch } from './exact.js';
 import {
   collect,
@@ -152,7 +152,7 @@ async function measure(
   metric: Metric,
   signal: AbortSignal | undefined,
 ) {
-  const asked = queryRows(embeddings.rows, embeddings.rows, QUERIES);
+  const asked = queryRows(embeddings.rows, embeddings.rows, queryCount(embeddings.rows));
   const queries = new Float32Array(asked.length * embeddings.dims);
   await gatherRows(embeddings, [{ rows: asked, into: queries }], signal);
   const accept: Accept = (id, query) => id !== asked[query];

@@ -9,7 +9,7 @@ import type { Workers } from '../workers/pool.js';
 import type { Trial } from './assign-jobs.js';
 import { type Quantizer, quantizerOf, type Scoring } from './assignment.js';
 import { firstNotFinite, gatherRows, notFinite } from './batches.js';
-import { QUERIES } from './calibrate.js';
+import { queryCount } from './calibrate.js';
 import { floatBytes, type Metric } from './format.js';
 import { readIndexHeader } from './header.js';
 import { EARLY_ONE_IN, firstCentroids, ITERATIONS, kmeans, SEED } from './kmeans.js';
@@ -69,7 +69,7 @@ export async function train(request: TrainRequest): Promise<Trained> {
   const { embeddings, trainedRows, nlist, metric, workers, signal, onProgress } = request;
   const { dims } = embeddings;
   const rows = trainingSample(trainedRows, request.sampleRows, SEED);
-  const asked = queryRows(trainedRows, trainedRows, QUERIES);
+  const asked = queryRows(trainedRows, trainedRows, queryCount(trainedRows));
   onProgress(0, ITERATIONS, 'train');
   // Shared, since it becomes windows for threads to fill.
   const sample = new Float32Array(new SharedArrayBuffer(4 * rows.length * dims));
