@@ -79,6 +79,7 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
   const { version, run } = rule as Rule;
   return {
     ...(rule as Rule),
+    own: true,
     // The file is part of the key; what it imports is not, so `version` has to be raised for that.
     version: `${version} ${digest}`,
     async run(step, context) {
