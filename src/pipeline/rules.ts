@@ -147,7 +147,7 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
 }
 
 async function parametersProblem({ parameters }: Rule): Promise<string | undefined> {
-  const { schemaProblem } = await import('./validate.js');
+  const { schemaProblem } = await import('./compile-validator.js');
   const problem = parameters.type === 'object' ? schemaProblem(parameters) : 'its type is not "object"';
   return problem === undefined ? undefined : `\`parameters\` is no usable JSON Schema: ${problem}`;
 }
