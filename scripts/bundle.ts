@@ -28,8 +28,8 @@ const places: Plugin = {
   },
 };
 
-/** Packages of many modules that most commands need, or every edit of a pipeline.yaml. */
-const INSIDE = ['ajv', 'commander', 'yaml'];
+/** Packages of many modules that most commands need, every edit of a pipeline.yaml, or the rule `command`. */
+const INSIDE = ['ajv', 'commander', 'yaml', 'zx/core'];
 
 const packages: Plugin = {
   name: 'packages',
@@ -93,9 +93,15 @@ async function writeCodeCache(): Promise<void> {
     const array = await createNpy(disk, join(run, 'embeddings.npy'), { dtype: 'f4', dims: 2, rows: 1 });
     await array.write(new Uint8Array(8));
     await array.finish();
+    const copy = 'fs.copyFileSync(process.argv[1], process.argv[2])';
+    const words = [process.execPath, '-e', copy, '{in}', '{out}'].map((word) => JSON.stringify(word));
     writeFileSync(
       join(root, 'pipeline.yaml'),
-      'targets:\n  reference: {rule: consolidate, runs: all, out: data}\n  index: {rule: index, from: reference}\n',
+      `targets:
+  reference: {rule: consolidate, runs: all, out: data}
+  index: {rule: index, from: reference}
+  copy: {rule: command, from: pipeline.yaml, out: copy, run: [${words}]}
+`,
     );
     for (let time = 0; time < 3; time++) {
       const script = join(dist, 'scripts', 'code-cache.cjs');

@@ -43,6 +43,11 @@ export function lockIn(cacheDirectory: string): string {
   return join(cacheDirectory, 'lock');
 }
 
+/** What was looked at when last all was fresh. */
+export function freshIn(cacheDirectory: string): string {
+  return join(cacheDirectory, 'fresh.jsonl');
+}
+
 /** Where commits are written down before they happen. */
 export function journalIn(cacheDirectory: string): string {
   return join(cacheDirectory, 'journal');

@@ -4,7 +4,7 @@
  * written in the same tick could change again without its stat showing it. Knows no step.
  */
 import { sep } from 'node:path';
-import type { Port, ReadPort } from '../files/port.js';
+import type { FileStat, Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
 import type { Digest, Digester, Json } from './types.js';
@@ -163,10 +163,19 @@ function look(port: ReadPort, root: string, files: readonly string[]): Look {
     if (stat === undefined) continue;
     if (signature !== '') signature += '\n';
     signature += `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
-    for (const time of [stat.mtimeNs, stat.ctimeNs]) {
-      const after = time + (time % SECOND_NS === 0n ? 2n * SECOND_NS : TICK_NS);
-      if (after > safe) safe = after;
-    }
+    const after = safeAfter(stat);
+    if (after > safe) safe = after;
   }
   return { signature, safe };
+}
+
+/** From when on, in ns since 1970, a change of the file could not be missed within one tick. */
+export function safeAfter({ mtimeNs, ctimeNs }: FileStat): bigint {
+  const changed = settled(mtimeNs);
+  const renamed = settled(ctimeNs);
+  return changed > renamed ? changed : renamed;
+}
+
+function settled(time: bigint): bigint {
+  return time + (time % SECOND_NS === 0n ? 2n * SECOND_NS : TICK_NS);
 }

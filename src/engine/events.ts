@@ -38,7 +38,7 @@ export interface BuildSummary {
 
 export type Listener = (event: BuildEvent) => void;
 
-export function freshOutcome(step: Step, { stats }: StepRecord, seconds: number): StepOutcome {
+export function freshOutcome(step: Step, { stats }: Pick<StepRecord, 'stats'>, seconds: number): StepOutcome {
   const { id, target } = step;
   return { id, target, status: 'fresh', reasons: [], seconds, ...(stats === undefined ? {} : { stats }) };
 }

@@ -2,11 +2,12 @@
  * A build that has nothing to do, found out without the lock. It asks what every build asks (`decide`), and says so only
  * if all steps are fresh by digests that are remembered, nobody holds or wants the lock, and a killed build left nothing
  * behind. In any other case, also when something is wrong, it has no answer: the build takes the lock and decides anew.
- * Writes nothing.
+ * Writes nothing but, once, the hint that spares the next one most of the looking.
  */
-import { type BuildOptions, journalIn, lockIn, type OpenContext, openContext, recordsIn } from './context.js';
+import { type BuildOptions, freshIn, journalIn, lockIn, openContext, recordsIn } from './context.js';
 import { decide } from './decide.js';
 import { freshOutcome, type StepOutcome } from './events.js';
+import { recallFresh, rememberFresh, watched } from './fresh-trace.js';
 import { isLockWanted } from './lock.js';
 import { UNSWEPT } from './recover.js';
 
@@ -14,9 +15,35 @@ import { UNSWEPT } from './recover.js';
 export async function nothingToDo(options: BuildOptions): Promise<StepOutcome[] | undefined> {
   const before = tracesOfBuilds(options);
   if (before === undefined || options.force.size > 0) return undefined;
-  let context: OpenContext | undefined;
   try {
-    context = openContext({ ...options, port: options.glance }, false, true);
+    const outcomes = recalled(options) ?? (await decided(options, () => tracesOfBuilds(options) === before));
+    // A build that began in the meantime may have changed what was looked at before.
+    return tracesOfBuilds(options) === before ? outcomes : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a trace may speak for these steps: that of a part would take the place of that of the whole. */
+function isWhole({ steps, graph }: BuildOptions): boolean {
+  return steps.length === graph.order.length;
+}
+
+function recalled(options: BuildOptions): StepOutcome[] | undefined {
+  const { glance, cacheDirectory, root, steps } = options;
+  if (!isWhole(options)) return undefined;
+  const stats = recallFresh(glance, freshIn(cacheDirectory), root, steps);
+  return stats && steps.map((step) => freshOutcome(step, { stats: stats[step.id] }, 0));
+}
+
+async function decided(
+  options: BuildOptions,
+  isUndisturbed: () => boolean,
+): Promise<StepOutcome[] | undefined> {
+  const atMs = options.now();
+  const { port, paths } = watched(options.glance);
+  const context = openContext({ ...options, port }, false, true);
+  try {
     const outcomes: StepOutcome[] = [];
     for (const step of options.steps) {
       options.signal.throwIfAborted();
@@ -25,12 +52,16 @@ export async function nothingToDo(options: BuildOptions): Promise<StepOutcome[] 
       if (decision.action !== 'fresh') return undefined;
       outcomes.push(freshOutcome(step, decision.record, (performance.now() - began) / 1000));
     }
-    // A build that began in the meantime may have changed what was looked at before.
-    return tracesOfBuilds(options) === before ? outcomes : undefined;
-  } catch {
-    return undefined;
+    const seen = paths();
+    if (seen !== undefined && isWhole(options) && isUndisturbed()) {
+      const { root, steps } = options;
+      const stats = Object.fromEntries(outcomes.flatMap(({ id, stats }) => (stats ? [[id, stats]] : [])));
+      const file = freshIn(options.cacheDirectory);
+      await rememberFresh(options.glance, file, { root, steps, paths: seen, atMs, stats });
+    }
+    return outcomes;
   } finally {
-    await context?.workers.close();
+    await context.workers.close();
   }
 }
 

@@ -102,6 +102,8 @@ export interface Rule {
   name: string;
   /** Part of the key: another version makes every step of the rule stale. */
   version: string;
+  /** A file of the project, not one that firn brings along. */
+  own?: true;
   /** One sentence for help and docs. */
   summary: string;
   /** JSON Schema of `with`; an object schema. */

@@ -68,7 +68,7 @@ async function start(words: readonly string[], cwd: string): Promise<ChildProces
   const [program, ...args] = words;
   try {
     // Loaded here: most builds run no program, and zx costs start-up time.
-    const { $ } = await import('zx');
+    const { $ } = await import('zx/core');
     let child: ChildProcess | undefined;
     const direct = ((_shell: string, _line: string[], options: SpawnOptions) => {
       child = spawn(program, args, { ...options, shell: false });

@@ -17,7 +17,7 @@ export const DEFAULT_RUNS = 'consolidated_data/runs';
 export const DEFAULT_VERSIONS = 'data/reference/embedding_versions.json';
 const DEFAULT_CACHE_LIMIT = '2GB';
 
-/** One object: the validator compiles each it is given. */
+/** One object: what checks it is looked up once. */
 const SCHEMA = pipelineSchema();
 
 export interface Target extends RuleTarget {
@@ -65,7 +65,7 @@ export async function loadPipeline(
   const { YamlSource } = await import('./source.js');
   const { validate } = await import('./validate.js');
   const source = new YamlSource(path, text);
-  validate(SCHEMA, source.value, source, []);
+  await validate(SCHEMA, source.value, source, []);
   const raw = source.value as unknown as RawPipeline;
   const targets = new Map<string, Target>();
   for (const [name, target] of Object.entries(raw.targets)) {
@@ -77,7 +77,7 @@ export async function loadPipeline(
         adviceForRule(target.rule, ruleNames),
       );
     }
-    targets.set(name, readTarget(source, name, target, rule, validate));
+    targets.set(name, await readTarget(source, name, target, rule, validate));
   }
   checkNames(source, targets);
   const field = (name: 'runs' | 'versions', fallback: string) =>
@@ -93,13 +93,13 @@ export async function loadPipeline(
   };
 }
 
-function readTarget(
+async function readTarget(
   source: YamlSource,
   name: string,
   raw: RawTarget,
   rule: Rule,
   validate: typeof Validate,
-): Target {
+): Promise<Target> {
   const at = ['targets', name];
   for (const field of ['from', 'runs', 'out', 'run'] as const) {
     const use = rule.fields[field];
@@ -122,7 +122,7 @@ function readTarget(
   }
   // A copy: defaults are filled into it, and an alias may stand for the same value in another target.
   const parameters = structuredClone(raw.with ?? {});
-  validate(rule.parameters, parameters, source, raw.with === undefined ? at : [...at, 'with']);
+  await validate(rule.parameters, parameters, source, raw.with === undefined ? at : [...at, 'with']);
   const error: RuleTarget['error'] = (message, advice, field) =>
     source.error(
       field === undefined ? at : [...at, ...field.split('.')],

@@ -13,11 +13,15 @@ import type { Pipeline, RuleFinder, Target } from './load.js';
 import { pipelineSchema } from './schema.js';
 
 /** Raise when the same text comes to mean another pipeline. */
-const FORMAT = 1;
+const FORMAT = 2;
 
 interface Remembered extends Omit<Pipeline, 'targets'> {
   of: string;
-  targets: (Omit<Target, 'rule' | 'error' | 'runs'> & { rule: string; runs: RunFilter | null })[];
+  targets: (Omit<Target, 'rule' | 'error' | 'runs' | 'given'> & {
+    rule: string;
+    runs: RunFilter | null;
+    given: string[];
+  })[];
 }
 
 /** The pipeline that `text` is known to be; undefined when that is not known. `findRule` as for loading. */
@@ -43,6 +47,7 @@ export async function recallPipeline(
       {
         ...target,
         runs: target.runs ?? undefined,
+        given: new Set(target.given),
         rule: rules.get(target.rule) as Rule,
         error: (message) => new Error(message),
       },
@@ -66,10 +71,11 @@ export async function rememberPipeline(
     const known: Remembered = {
       ...pipeline,
       of: digestOf(text, [...new Set(targets.map(({ rule }) => rule))]),
-      targets: targets.map(({ error: _error, rule, runs, ...target }) => ({
+      targets: targets.map(({ error: _error, rule, runs, given, ...target }) => ({
         ...target,
         rule: rule.name,
         runs: runs ?? null,
+        given: [...given],
       })),
     };
     // YAML has values that JSON does not, such as .inf.

@@ -79,6 +79,7 @@ async function loadOwnRule(port: ReadPort, path: string, name: string): Promise<
   const { version, run } = rule as Rule;
   return {
     ...(rule as Rule),
+    own: true,
     // The file is part of the key; what it imports is not, so `version` has to be raised for that.
     version: `${version} ${digest}`,
     async run(step, context) {
@@ -146,7 +147,7 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
 }
 
 async function parametersProblem({ parameters }: Rule): Promise<string | undefined> {
-  const { schemaProblem } = await import('./validate.js');
+  const { schemaProblem } = await import('./compile-validator.js');
   const problem = parameters.type === 'object' ? schemaProblem(parameters) : 'its type is not "object"';
   return problem === undefined ? undefined : `\`parameters\` is no usable JSON Schema: ${problem}`;
 }

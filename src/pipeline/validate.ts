@@ -1,48 +1,34 @@
 /** JSON Schema errors as a person wants them: where, what was expected, and the nearest right word. */
-import { Ajv, type ErrorObject } from 'ajv';
+import type { ErrorObject, ValidateFunction } from 'ajv';
 import type { Json } from '../engine/types.js';
 import type { FirnError } from '../errors.js';
 import { durationAdvice } from '../runs/select.js';
 import { nearest, suggest } from './nearest.js';
+import { bySchema } from './ready-validators.cjs';
 import type { YamlPath, YamlSource } from './source.js';
 
-let shared: Ajv | undefined;
+/** By the schema, which many targets may share. */
+const known = new WeakMap<object, ValidateFunction>();
 
-function validator(): Ajv {
-  // Defaults are written into the value, so that a rule sees every parameter and the key holds it.
-  // Whether a schema is one costs more than all else: it is asked of the rules of users only, see `schemaProblem`.
-  shared ??= new Ajv({
-    allErrors: true,
-    useDefaults: true,
-    allowUnionTypes: true,
-    verbose: true,
-    validateSchema: false,
-  });
-  return shared;
+async function validatorFor(schema: object): Promise<ValidateFunction> {
+  const found = known.get(schema) ?? bySchema.get(JSON.stringify(schema));
+  // Loaded here: only rules of users have other schemas.
+  const validator = found ?? (await import('./compile-validator.js')).compileSchema(schema);
+  known.set(schema, validator);
+  return validator;
 }
 
 /** Errors looked at to find the first; thousands of them are one mistake. */
 const CONSIDERED = 200;
 
 /** Checks `value`, which stands at `at` in the source; throws the first error in the order of the file. */
-export function validate(schema: object, value: Json, source: YamlSource, at: YamlPath): void {
-  const ajv = validator();
-  if (ajv.validate(schema, value)) return;
-  const all = (ajv.errors ?? []).slice(0, CONSIDERED);
+export async function validate(schema: object, value: Json, source: YamlSource, at: YamlPath): Promise<void> {
+  const check = await validatorFor(schema);
+  if (check(value)) return;
+  const all = (check.errors ?? []).slice(0, CONSIDERED);
   const found = all.filter((error) => !isNoise(error, all)).map((error) => toError(error, source, at));
   found.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
   throw found[0] ?? source.error(at, 'not as expected');
-}
-
-/** Why a schema cannot be used; undefined when it can. */
-export function schemaProblem(schema: object): string | undefined {
-  try {
-    validator().validateSchema(schema, true);
-    validator().compile(schema);
-    return undefined;
-  } catch (error) {
-    return error instanceof Error ? error.message : String(error);
-  }
 }
 
 function isNoise(error: ErrorObject, all: readonly ErrorObject[]): boolean {

@@ -36,7 +36,9 @@ export function checkDimensions(step: Step, context: MemoryContext): void {
   const byDims = new Map<number, string[]>();
   for (const input of step.inputs) {
     const dims = context.digests.get(inputId(input))?.facts?.dims as number;
-    byDims.set(dims, [...(byDims.get(dims) ?? []), input.name as string]);
+    const runs = byDims.get(dims);
+    if (runs === undefined) byDims.set(dims, [input.name as string]);
+    else runs.push(input.name as string);
   }
   if (byDims.size < 2) return;
   const groups = [...byDims].sort((a, b) => b[1].length - a[1].length);
