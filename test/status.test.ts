@@ -34,7 +34,8 @@ async function builtProject(): Promise<TestProject> {
 async function status(project: TestProject, ...args: string[]): Promise<string[]> {
   const { code, stdout, stderr } = await project.firn('status', ...args);
   assert.equal([code, stderr], [0, '']);
-  return stdout
+  const [table] = stdout.split('\n\nwhen last built:\n');
+  return table
     .trimEnd()
     .split('\n')
     .map((line) => line.replace(/ {2,}/g, '|').trim());
@@ -90,6 +91,16 @@ test('a line a target: fresh, stale, waiting, failing, empty', async () => {
     /^compressed\|compress\|2\|1 failing, 1 stale\|compressed:A\/r1: .*A\/r1\/embeddings\.npy: is neither an npy nor an npz file.*; and 1 more step$/,
   );
   assert.match(failing[4], /^index\|index\|1\|1 failing\|reference fails first$/);
+});
+
+test('what a target of one step said of itself is told again', async () => {
+  const project = await builtProject();
+  const { stdout } = await project.firn('status');
+  const told = stdout.split('when last built:\n')[1].trimEnd().split('\n');
+  assert.equal(told, [
+    '  reference: runs 2, rows 40, dims 8, retained 0',
+    '  index:reference: kind flat, rows 40, metric l2',
+  ]);
 });
 
 test('why gives every reason, and what stands before', async () => {

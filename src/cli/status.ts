@@ -3,7 +3,11 @@ import type { Command } from 'commander';
 import type { PlannedStep } from '../engine/plan.js';
 import { whyText } from './build.js';
 import { act, globalOptions, print, printJson } from './main.js';
-import { plural, table } from './text.js';
+import { statsOf } from './reporters/plain.js';
+import { plural, safe, table } from './text.js';
+
+/** Targets of more steps are not told one by one. */
+const FEW = 1;
 
 export function defineStatus(program: Command): void {
   program
@@ -55,6 +59,12 @@ export function defineStatus(program: Command): void {
             rows,
           ),
         );
+        const told = lines
+          .filter(({ steps: own }) => own.length <= FEW)
+          .flatMap(({ steps: own }) => own.map(({ id }) => [id, statsOf(stats.get(id))]))
+          .filter(([, text]) => text !== '');
+        if (told.length > 0)
+          print(`\nwhen last built:\n${told.map(([id, text]) => `  ${safe(id)}: ${text}`).join('\n')}`);
       }),
     );
 }

@@ -58,13 +58,18 @@ function showFinish(outcome: StepOutcome, finished: number, steps: number): void
 
 /** The few facts worth a place on the line. */
 function statsText(stats: { [name: string]: Json } | undefined): string {
-  if (stats === undefined) return '';
+  const text = statsOf(stats);
+  return text === '' ? '' : ` (${text})`;
+}
+
+/** What a step said of itself, for people: its numbers and words. */
+export function statsOf(stats: { [name: string]: Json } | undefined): string {
   const parts: string[] = [];
-  for (const [name, value] of Object.entries(stats)) {
+  for (const [name, value] of Object.entries(stats ?? {})) {
     if (typeof value === 'number') parts.push(`${name} ${showNumber(name, value)}`);
     else if (typeof value === 'string') parts.push(`${name} ${safe(value)}`);
   }
-  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
+  return parts.join(', ');
 }
 
 function showNumber(name: string, value: number): string {
