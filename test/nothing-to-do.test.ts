@@ -107,6 +107,23 @@ test('what was looked at for one build is not believed in the next', async () =>
   assert.is((await build(opened)).ran, 2);
 });
 
+test('what a run says of its version is read once', async () => {
+  const project = await built();
+  const facts = 'consolidated_data/runs/A/r1/embedding_run.json';
+  project.write(facts, '{"version": "v1"}');
+  let reads = 0;
+  const port: Port = {
+    ...disk,
+    readText(path, limit) {
+      if (path.endsWith(facts)) reads += 1;
+      return disk.readText(path, limit);
+    },
+  };
+  const { graph } = await openProject({ directory: project.root, port });
+  assert.equal((graph.order[0].detail as { versions: unknown }).versions, { 'A/r1': 'v1' });
+  assert.is(reads, 1);
+});
+
 test('a glance asks for nothing twice, and knows from a listing what is not there', () => {
   const project = new TestProject();
   project.write('a/one', '1');
