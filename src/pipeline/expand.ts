@@ -192,6 +192,8 @@ class RunView implements KnownRun {
   readonly hasNpz: boolean;
   readonly #source: Run;
   readonly #versionOf: (run: Run) => string | undefined;
+  /** Looked up once: it may stand in a file. */
+  #version: { is: string | undefined } | undefined;
 
   constructor(
     source: Run,
@@ -209,7 +211,8 @@ class RunView implements KnownRun {
   }
 
   get version(): string | undefined {
-    return this.#versionOf(this.#source);
+    this.#version ??= { is: this.#versionOf(this.#source) };
+    return this.#version.is;
   }
 }
 
