@@ -94,7 +94,9 @@ const rule: Rule = {
 
   async memory(step, context) {
     const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
-    const layout = facts === undefined ? null : layoutDigest(facts.ranges);
+    // Metadata of another state of the array says nothing about its rows.
+    const isOfArray = facts?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
+    const layout = facts === undefined || !isOfArray ? null : layoutDigest(facts.ranges);
     const trainedRows = facts?.trainedRows ?? null;
     const entries: ManifestEntry[] = [];
     if (facts !== undefined) {
@@ -143,7 +145,9 @@ const rule: Rule = {
         ...(params.nlist === undefined ? {} : { nlist: params.nlist }),
         ...(params.nprobe === undefined ? {} : { nprobe: params.nprobe }),
         ...(trainedRows === null ? {} : { trainedRows }),
-        ...(hasPrior ? { prior, priorHoldsFirstRows: await holdsFirstRows(step, context) } : {}),
+        ...(hasPrior
+          ? { prior, priorHoldsFirstRows: await holdsFirstRows(step, embeddings.rows, context) }
+          : {}),
         workers: context.workers,
         trailer,
         onProgress: (done, total, phase) => context.progress(done, total, phase),
@@ -234,13 +238,15 @@ function trailerFacts(step: Step, context: RunContext, rows: number): { [name: s
   return { firn: 1, embeddings, rows, metric, layout: (context.state as unknown as State).layout };
 }
 
-/** Whether the index that stands there is as firn wrote it, and of rows that are still the first ones. */
-async function holdsFirstRows(step: Step, context: RunContext): Promise<boolean> {
+/** Whether the index that stands there is as firn wrote it, and of rows that are the first ones still, with others behind. */
+async function holdsFirstRows(step: Step, rows: number, context: RunContext): Promise<boolean> {
+  if (context.force || (context.state as unknown as State).layout === null) return false;
   const [output] = step.outputs;
   const trailer = await readTrailer(context.port, context.resolve(output.path));
-  if (trailer?.firn !== 1 || typeof trailer.rows !== 'number') return false;
+  if (trailer?.firn !== 1 || typeof trailer.rows !== 'number' || trailer.rows >= rows) return false;
   const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
-  if (facts === undefined || !isLayoutOfFirst(facts.ranges, trailer.rows, trailer.layout)) return false;
+  if (facts?.embeddings !== context.digests.get(inputId(step.inputs[0]))?.digest) return false;
+  if (!isLayoutOfFirst(facts?.ranges ?? [], trailer.rows, trailer.layout)) return false;
   return context.isAsRecorded(output);
 }
 

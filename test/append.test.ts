@@ -3,6 +3,8 @@ import { cpSync, mkdirSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { openIndex } from '../src/faiss/search.js';
+import { disk } from '../src/files/disk.js';
 import { idsWith, stepOf, TestProject } from './rig/project.js';
 
 const test = suite('append');
@@ -113,6 +115,30 @@ test('an index trained on less than half of its rows is trained again', async ()
   assert.is(stats?.trainedRows, 23_000);
   assert.is(stats?.rowsSinceTraining, 0);
   assert.match(reason, /rows trained on changed from 11000 to 23000/);
+});
+
+test('an index of an array that changed under its metadata is built from the array', async () => {
+  const project = new TestProject(`
+targets:
+  reference: {rule: consolidate, runs: all, out: data/reference}
+  index: {rule: index, from: reference}
+`);
+  await project.writeRun('A/r1', { seed: 1, rows: 11_000 });
+  await project.build();
+  project.write('pipeline.yaml', 'targets:\n  index: {rule: index, from: data/reference}\n');
+  const changed = project.read(EMBEDDINGS);
+  const values = new Float32Array(changed.buffer, changed.byteOffset + 128, 8);
+  values.fill(9);
+  project.write(EMBEDDINGS, changed);
+  const { steps } = await project.build('--force');
+  assert.equal(
+    steps.map(({ status }) => status),
+    ['ran'],
+  );
+  const index = await openIndex(disk, project.path(INDEX));
+  const [[nearest]] = await index.search(new Float32Array(8).fill(9), 1);
+  assert.equal(nearest, { id: 0, distance: 0 });
+  await index.close();
 });
 
 test.run();

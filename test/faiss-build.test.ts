@@ -255,6 +255,45 @@ s('an index of other parameters is built anew, whatever the earlier one holds', 
   }
 });
 
+s('a full disk while threads work ends in its error and nothing else', async () => {
+  // In processes of their own: a rejection that nobody handles and a library that aborts would end them.
+  const script = (at: number): string => `
+    import { disk } from '${new URL('../src/files/disk.js', import.meta.url).href}';
+    import { buildIndex } from '${new URL('../src/faiss/build.js', import.meta.url).href}';
+    import { arrayOf, clustered, folder } from '${new URL('./faiss-rig.js', import.meta.url).href}';
+    let writes = 0;
+    const port = { ...disk, async create(path) {
+      const handle = await disk.create(path);
+      return { path, sync: () => handle.sync(), close: () => handle.close(), async write(data, position) {
+        if (++writes === ${at}) throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' });
+        await handle.write(data, position);
+      } };
+    } };
+    const embeddings = arrayOf(clustered(60000, 64, 1), 64);
+    const out = folder() + '/index.faiss';
+    try {
+      await buildIndex({ port, embeddings, out, metric: 'l2', nlist: 100 });
+    } catch (error) {
+      console.log(error.message);
+    }
+  `;
+  for (const at of [1, 60, 150]) {
+    const path = join(folder(), 'try.mjs');
+    writeFileSync(path, script(at));
+    const { status, stderr, stdout } = spawnSync(process.execPath, [path], { encoding: 'utf8' });
+    assert.equal([status, stderr], [0, '']);
+    assert.match(stdout, /^the disk is full/);
+  }
+});
+
+s('a few rows far out cost no more than their own lists', async () => {
+  const rows = clustered(20_000, 32, 1);
+  for (const row of [5, 5000, 9999, 15_000]) for (let i = 0; i < 32; i++) rows[row * 32 + i] *= 1000;
+  const { report } = await build(rows, 32);
+  assert.ok(report.ivf!.nprobe <= 8, `nprobe ${report.ivf!.nprobe}`);
+  assert.ok(report.ivf!.imbalance < 5, `imbalance ${report.ivf!.imbalance}`);
+});
+
 s('a name that is taken is not overwritten', async () => {
   const out = join(folder(), 'index.faiss');
   writeFileSync(out, 'mine');

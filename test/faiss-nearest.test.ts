@@ -232,6 +232,21 @@ async function productsBy(by: typeof engine, a: Float32Array, b: Float32Array, d
   return found;
 }
 
+s('rows that are no numbers hide no neighbour', async () => {
+  const rows = clustered(4096, 16, 1);
+  for (let row = 3; row < 4096; row += 14) rows[row * 16 + 5] = Number.NaN;
+  const queries = clustered(64, 16, 2);
+  for (const metric of ['l2', 'ip'] as const) {
+    const answers: Neighbour[][][] = [];
+    for (const by of [engine, plainEngine]) {
+      const nearest = new NearestRows(queries, 16, 5, metric, by);
+      await nearest.add({ data: rows, count: 4096, id: (row) => row });
+      answers.push(nearest.results());
+    }
+    assert.equal(answers[0], answers[1]);
+  }
+});
+
 s('products of floats agree', async () => {
   const [a, b] = [clustered(300, 10, 1), clustered(50, 10, 2)];
   for (const metric of ['l2', 'ip'] as const) {
@@ -266,8 +281,11 @@ async function centroidsOf(
   const grid = fitGrid(rows, dims);
   const codes = new Uint8Array(new SharedArrayBuffer(rows.length));
   codesOf(rows, grid, codes);
-  const first = firstCentroids(codes, grid, nlist, metric);
-  const centroids = await kmeans({ codes, grid, first, by, metric, workers });
+  const shared = new Float32Array(new SharedArrayBuffer(4 * rows.length));
+  shared.set(rows);
+  const of = by === 'codes' ? codes : shared;
+  const first = firstCentroids(rows, dims, nlist, metric);
+  const centroids = await kmeans({ rows: of, grid, first, metric, workers });
   await workers.close();
   return { centroids, grid, codes };
 }
@@ -285,11 +303,13 @@ s('k-means leaves no list empty while there are different rows', async () => {
 
 s('the number of threads changes no centroid', async () => {
   const rows = clustered(3000, 16, 3);
-  const [one, three] = [
-    await centroidsOf(rows, 16, 40, 'l2', { threads: 1 }),
-    await centroidsOf(rows, 16, 40, 'l2', { threads: 3 }),
-  ];
-  assert.equal(one.centroids, three.centroids);
+  for (const by of ['codes', 'floats'] as const) {
+    const [one, three] = [
+      await centroidsOf(rows, 16, 40, 'l2', { threads: 1, by }),
+      await centroidsOf(rows, 16, 40, 'l2', { threads: 3, by }),
+    ];
+    assert.equal(one.centroids, three.centroids);
+  }
 });
 
 s('centroids for the inner product have length 1', async () => {

@@ -2,7 +2,7 @@
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { recallOf, smallestNprobe } from '../src/faiss/calibrate.js';
+import { type QueryRanks, recallOf, smallestNprobe } from '../src/faiss/calibrate.js';
 import { eligibleRows, queryRows, trainingSample } from '../src/faiss/sample.js';
 import { imbalanceOf, pickLists, pickTrainedRows, sampleRows } from '../src/faiss/training.js';
 
@@ -78,8 +78,24 @@ s('queries come from the whole collection', () => {
   }
 });
 
+/** A query with a nearest list of its own. */
+function ofList(ranks: Int32Array, nearest: number): QueryRanks {
+  return { nearest, ranks };
+}
+
+s('queries of one list count as one observation', () => {
+  const ranks = Array.from({ length: 400 }, (_, query) => Int32Array.of(query % 40 === 0 ? 5 : 0));
+  const apart = recallOf(ranks.map(ofList), 1);
+  const together = recallOf(
+    ranks.map((of, query) => ofList(of, query % 40)),
+    1,
+  );
+  assert.is(together.mean, apart.mean);
+  assert.ok(together.assured < apart.assured - 0.01);
+});
+
 s('recall at nprobe counts the neighbours whose lists rank before it', () => {
-  const ranks = [Int32Array.of(0, 0, 1, 5), Int32Array.of(0, 0, 0, 0)];
+  const ranks = [Int32Array.of(0, 0, 1, 5), Int32Array.of(0, 0, 0, 0)].map(ofList);
   assert.is(recallOf(ranks, 1).mean, 0.75);
   assert.is(recallOf(ranks, 2).mean, 0.875);
   assert.equal(recallOf(ranks, 6), { mean: 1, assured: 1 });
@@ -87,7 +103,9 @@ s('recall at nprobe counts the neighbours whose lists rank before it', () => {
 });
 
 s('the smallest nprobe that is assured of the goal is taken', () => {
-  const ranks = Array.from({ length: 400 }, (_, query) => Int32Array.of(0, 1, 2, query % 10 === 0 ? 7 : 3));
+  const ranks = Array.from({ length: 400 }, (_, query) =>
+    ofList(Int32Array.of(0, 1, 2, query % 10 === 0 ? 7 : 3), query),
+  );
   assert.is(smallestNprobe(ranks, 0.5, 64), 2);
   assert.is(smallestNprobe(ranks, 0.74, 64), 3);
   assert.is(smallestNprobe(ranks, 0.96, 64), 4);

@@ -1,5 +1,6 @@
 /** The disk behind the port, where it has to do more than pass a call on. */
 import { chmodSync, chownSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
@@ -26,6 +27,35 @@ test('a file that may only be read is synced by its owner, as a program may have
     assert.ok(refused, 'a handle for writing would have been refused');
   } finally {
     if (root) process.seteuid?.(0);
+  }
+});
+
+test('what was lost while it was sent to the disk early is told by the next write and by the sync', async () => {
+  const folder = new TestProject();
+  const probe = await open(folder.path('probe'), 'w');
+  const handles = Object.getPrototypeOf(probe) as { datasync(): Promise<void> };
+  await probe.close();
+  const real = handles.datasync;
+  const lost = Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO' });
+  handles.datasync = async () => {
+    throw lost;
+  };
+  try {
+    const file = await disk.create(folder.path('big'));
+    // Enough to be sent on the way.
+    await file.write(new Uint8Array(65 * 1024 * 1024));
+    for (const next of [() => file.sync(), () => file.write(new Uint8Array(1)), () => file.sync()]) {
+      assert.is(
+        await next().then(
+          () => 'went well',
+          (error: NodeJS.ErrnoException) => error.code,
+        ),
+        'EIO',
+      );
+    }
+    await file.close();
+  } finally {
+    handles.datasync = real;
   }
 });
 

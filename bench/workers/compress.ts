@@ -5,13 +5,12 @@
 import { createNpz } from '../../src/arrays/npz-writer.js';
 import { openArray } from '../../src/arrays/open.js';
 import { disk } from '../../src/files/disk.js';
-import { syncedLater } from '../../src/files/synced-later.js';
 
 const [array, out] = process.argv.slice(2);
 const began = performance.now();
 const reader = await openArray(disk, array);
 const { dtype, dims, rows } = reader;
-const copy = await createNpz(syncedLater(disk), out, { dtype, dims, rows });
+const copy = await createNpz(disk, out, { dtype, dims, rows });
 for await (const block of reader.blocks()) await copy.write(block.bytes);
 await copy.finish();
 await reader.close();

@@ -27,6 +27,8 @@ export class ArrayHasher {
     this.hash = streamHash(this.missing, workers);
     const fields = [FORMAT, `<${shape.dtype}`, String(shape.rows), String(shape.dims)];
     this.framed = this.hash.update(Buffer.from(fields.map((field) => `${field.length}:${field},`).join('')));
+    // A failure is told by `digest`, if it comes to that.
+    this.framed?.catch(() => {});
   }
 
   /** The next values, little-endian in C order, split anywhere; they may be reused once it resolves. */

@@ -2,6 +2,7 @@
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import { textOf } from '../system-errors.js';
+import { areThreadsBusy } from '../workers/pool.js';
 import { formatJson, safe } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -39,9 +40,9 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 /** Runs a command's action; turns what it throws into a message and an exit code. */
 export async function act(action: (signal: AbortSignal) => Promise<number | undefined>): Promise<void> {
   const abort = new AbortController();
-  const stop = (): void => {
+  const stop = (signal: NodeJS.Signals): void => {
     // The second one leaves at once.
-    if (abort.signal.aborted) process.exit(EXIT.interrupted);
+    if (abort.signal.aborted) leave(signal);
     abort.abort(new FirnError('interrupted', 'interrupted'));
   };
   for (const signal of SIGNALS) process.on(signal, stop);
@@ -54,6 +55,14 @@ export async function act(action: (signal: AbortSignal) => Promise<number | unde
     for (const signal of SIGNALS) process.off(signal, stop);
   }
   if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
+}
+
+/** Ends the program, and the programs it started. Threads that are at work are not waited for, so the system ends them. */
+function leave(signal: NodeJS.Signals): void {
+  if (!areThreadsBusy()) process.exit(EXIT.interrupted);
+  process.emit('exit', EXIT.interrupted);
+  process.removeAllListeners(signal);
+  process.kill(process.pid, signal);
 }
 
 /** The text of an error for people: safe for a terminal, and with paths as seen from here. */

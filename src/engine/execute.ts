@@ -5,7 +5,6 @@
 import { dirname, join } from 'node:path';
 import { FirnError, messageOf } from '../errors.js';
 import type { Port } from '../files/port.js';
-import { syncedLater } from '../files/synced-later.js';
 import type { Workers } from '../workers/pool.js';
 import { commit, isUnfinished } from './commit.js';
 import type { Decision } from './decide.js';
@@ -66,7 +65,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     if (restored) {
       if (decision.record.stats !== undefined) result = { stats: decision.record.stats };
     } else {
-      result = await step.rule.run(step, { ...run, port: syncedLater(run.port) });
+      result = await step.rule.run(step, run);
     }
     context.signal.throwIfAborted();
     const outputs = result.keep
@@ -120,6 +119,7 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
       taken.set(path, digest);
       return digest;
     },
+    force: context.force,
     isAsRecorded: (output) => isAsRecorded(output, context),
     workers: context.workers,
     stored: async (digest) => {
@@ -202,11 +202,7 @@ async function stagedOutputs(
         advice: `It has to write the file it is given as its output: ${staged}`,
       });
     }
-    // The disk works while the file is hashed; the commit waits for both.
-    const [bytes] = await Promise.all([
-      run.stagedDigest(output),
-      context.port.sync(join(context.root, staged)),
-    ]);
+    const bytes = await run.stagedDigest(output);
     if (output.kind === 'file') {
       outputs.push({ ...output, digest: bytes });
       continue;

@@ -152,6 +152,8 @@ async function hashBlocks(
       const read = await handle.read(block, position);
       await hashing;
       hashing = Promise.resolve(hash.update(block.subarray(0, read)));
+      // A failure is thrown where it is waited for, after the next block is read.
+      hashing.catch(() => undefined);
       position += read;
       options.onBytes?.(read);
       if (read < block.byteLength) break;

@@ -205,6 +205,8 @@ export interface RunContext {
   stage(output: Output): string;
   /** `sha256:` digest of a staged file that is complete, for the record as well; `computed` when the rule took it while it wrote. */
   stagedDigest(output: Output, computed?: string): Promise<string>;
+  /** The step is to run whatever its state, and to believe nothing that it need not. */
+  force: boolean;
   /** Whether what stands under the name of an output is what firn last recorded there. */
   isAsRecorded(output: Output): Promise<boolean>;
   /**

@@ -1,6 +1,7 @@
 /**
  * The list of a row: that of the nearest centroid. A product proposes a few, and where its rounding leaves a doubt between
- * them, exact distances decide; so rows get the lists that FAISS would give them, whoever multiplies. Knows no file.
+ * them, exact distances decide. So nearly every row gets the list that FAISS would give it, and by codes the same one
+ * whoever multiplies. Knows no file.
  */
 import type { Metric } from './format.js';
 import { type Candidates, candidatesFor, type MatrixEngine } from './matrix.js';
@@ -31,8 +32,26 @@ export interface Quantizer {
 /** What a quantizer is made of, before it is decided how rows are scored. */
 export type Place = Pick<Quantizer, 'centroids' | 'grid' | 'metric'>;
 
+/** In memory that threads share, since every batch is sent with it. */
 export function quantizerOf({ centroids, grid, metric }: Place, { by, margin }: Scoring): Quantizer {
-  return { centroids, grid, metric, margin, scorer: scorerOf(by, centroids, grid, metric) };
+  const scorer = scorerOf(by, centroids, grid, metric);
+  const shared: Scorer =
+    scorer.kind === 'codes'
+      ? { ...scorer, codes: sharedBytes(scorer.codes), bias: sharedFloats(scorer.bias) }
+      : { ...scorer, values: sharedFloats(scorer.values), bias: sharedFloats(scorer.bias) };
+  return { centroids: sharedFloats(centroids), grid, metric, margin, scorer: shared };
+}
+
+function sharedFloats(values: Float32Array): Float32Array {
+  const copy = new Float32Array(new SharedArrayBuffer(values.byteLength));
+  copy.set(values);
+  return copy;
+}
+
+function sharedBytes(values: Int8Array): Int8Array {
+  const copy = new Int8Array(new SharedArrayBuffer(values.byteLength));
+  copy.set(values);
+  return copy;
 }
 
 /** Finds the lists of rows (n * dims values). */
@@ -99,23 +118,22 @@ export async function chooseScoring(
   const exact = new NearestRows(rows, dims, 1, metric, engine);
   await exact.add({ data: centroids, count: centroids.length / dims, id: (list) => list });
   const nearest = exact.results();
-  const byCodes: Scoring = { by: 'codes', margin: await marginOf('codes', engine, place, rows) };
+  const byCodes: Scoring = { by: 'codes', margin: await marginOfCodes(engine, place, rows) };
   const lists = new Int32Array(nearest.length);
   await assignLists(engine, quantizerOf(place, byCodes), rows, lists);
   const agreeing = nearest.filter(([best], row) => best?.id === lists[row]).length;
   if (agreeing >= AGREEMENT * nearest.length) return byCodes;
-  return { by: 'floats', margin: await marginOf('floats', engine, place, rows) };
+  return { by: 'floats', margin: marginOfFloats(place, rows) };
 }
 
-/** Twice the largest error seen in the difference of two scores. */
-async function marginOf(
-  by: Scorer['kind'],
+/** Twice the largest error of codes that is seen in the difference of two scores; the same from every engine. */
+async function marginOfCodes(
   engine: MatrixEngine,
   { centroids, grid, metric }: Place,
   rows: Float32Array,
 ): Promise<number> {
   const dims = grid.centre.length;
-  const scorer = scorerOf(by, centroids, grid, metric);
+  const scorer = scorerOf('codes', centroids, grid, metric);
   const each = Math.min(PROPOSED, scorer.nlist);
   const found = candidatesFor(rows.length / dims, each);
   await engine.candidates(rows, grid, scorer, found);
@@ -128,5 +146,36 @@ async function marginOf(
       largest = Math.max(largest, Math.abs(scores[row * each] - scores[i] - exact));
     }
   }
-  return 2 * largest;
+  return finite(2 * largest);
+}
+
+/** Rounding of float32: half a unit in the last place. */
+const ROUNDING = 2 ** -24;
+
+/**
+ * What rounding may do to the difference of two scores of rows like these: sums of d products are off by at most d roundings
+ * of |x||c| and of |c|^2 / 2, in each of the two; twice that.
+ */
+function marginOfFloats({ centroids, grid, metric }: Place, rows: Float32Array): number {
+  const dims = grid.centre.length;
+  const origin = metric === 'l2' ? grid.centre : new Float32Array(dims);
+  const x = longest(rows, grid.centre);
+  const c = longest(centroids, origin);
+  return finite(4 * (dims + 4) * ROUNDING * (x * c + (c * c) / 2));
+}
+
+function longest(rows: Float32Array, origin: Float32Array): number {
+  const dims = origin.length;
+  let most = 0;
+  for (let row = 0; row < rows.length; row += dims) {
+    let squares = 0;
+    for (let i = 0; i < dims; i++) squares += (rows[row + i] - origin[i]) ** 2;
+    most = Math.max(most, squares);
+  }
+  return Math.sqrt(most);
+}
+
+/** JSON has no other numbers. */
+function finite(margin: number): number {
+  return Number.isFinite(margin) ? margin : Number.MAX_VALUE;
 }

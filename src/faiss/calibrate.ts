@@ -22,12 +22,18 @@ export function queryCount(rows: number): number {
 /** One-sided 95 % of the normal distribution. */
 const CONFIDENCE = 1.645;
 
-/**
- * @param query position of the query in `queries`
- * @param lists the lists of its true neighbours
- * @returns for each of them how many lists are nearer to the query: 0 is found with nprobe 1. Equally near lists
- *   count in the order of their numbers, as they do in a search.
- */
+/** Where a query stands among the centroids. */
+export interface QueryRanks {
+  /** The list nearest to it. */
+  nearest: number;
+  /**
+   * For each of its true neighbours how many lists are nearer to the query than the neighbour's: 0 is found with nprobe 1.
+   * Equally near lists count in the order of their numbers, as they do in a search.
+   */
+  ranks: Int32Array;
+}
+
+/** @param query position of the query in `queries` @param lists the lists of its true neighbours */
 export function listRanks(
   queries: Float32Array,
   query: number,
@@ -35,53 +41,60 @@ export function listRanks(
   dims: number,
   metric: Metric,
   lists: number[],
-): Int32Array {
+): QueryRanks {
   const nlist = centroids.length / dims;
   const keys = Float32Array.from({ length: nlist }, (_, list) =>
     metric === 'l2'
       ? squaredL2(queries, query * dims, centroids, list * dims, dims)
       : -dot(queries, query * dims, centroids, list * dims, dims),
   );
-  return Int32Array.from(lists, (list) => {
+  let nearest = 0;
+  for (let list = 1; list < nlist; list++) if (keys[list] < keys[nearest]) nearest = list;
+  const ranks = Int32Array.from(lists, (list) => {
     let nearer = 0;
     for (let other = 0; other < nlist; other++) {
       if (keys[other] < keys[list] || (keys[other] === keys[list] && other < list)) nearer += 1;
     }
     return nearer;
   });
+  return { nearest, ranks };
 }
 
 export interface Recall {
   /** Mean over the queries of the fraction of true neighbours found. */
   mean: number;
-  /** The mean is at least this with 95 % confidence (normal approximation over the queries). */
+  /**
+   * The mean is at least this with 95 % confidence (normal approximation). Queries that have the same nearest list are hit
+   * or missed together and count as one observation: the variance is that of sums over lists.
+   */
   assured: number;
 }
 
 /** The recall of looking into `nprobe` lists. */
-export function recallOf(ranks: Int32Array[], nprobe: number): Recall {
-  const asked = ranks.filter((of) => of.length > 0);
+export function recallOf(queries: readonly QueryRanks[], nprobe: number): Recall {
+  const asked = queries.filter(({ ranks }) => ranks.length > 0);
   if (asked.length === 0) return { mean: 1, assured: 1 };
-  let sum = 0;
-  let squares = 0;
-  for (const of of asked) {
-    const found = of.reduce((count, rank) => count + (rank < nprobe ? 1 : 0), 0) / of.length;
-    sum += found;
-    squares += found * found;
+  const found = asked.map(
+    ({ ranks }) => ranks.reduce((count, rank) => count + (rank < nprobe ? 1 : 0), 0) / ranks.length,
+  );
+  const mean = found.reduce((sum, value) => sum + value, 0) / asked.length;
+  const deviations = new Map<number, number>();
+  for (const [i, { nearest }] of asked.entries()) {
+    deviations.set(nearest, (deviations.get(nearest) ?? 0) + found[i] - mean);
   }
-  const mean = sum / asked.length;
-  const variance = Math.max(0, squares / asked.length - mean * mean);
-  return { mean, assured: mean - CONFIDENCE * Math.sqrt(variance / asked.length) };
+  let squares = 0;
+  for (const deviation of deviations.values()) squares += deviation * deviation;
+  return { mean, assured: mean - (CONFIDENCE * Math.sqrt(squares)) / asked.length };
 }
 
 /**
  * The smallest nprobe whose recall reaches the goal with 95 % confidence, so that other queries do not fall below
  * it by the luck of these. `nlist` always does.
  */
-export function smallestNprobe(ranks: Int32Array[], goal: number, nlist: number): number {
+export function smallestNprobe(queries: readonly QueryRanks[], goal: number, nlist: number): number {
   const steps = new Set<number>();
-  for (const of of ranks) for (const rank of of) steps.add(rank + 1);
+  for (const { ranks } of queries) for (const rank of ranks) steps.add(rank + 1);
   // Recall changes only where an nprobe reaches another rank.
   const ascending = [1, ...[...steps].sort((a, b) => a - b)];
-  return ascending.find((nprobe) => recallOf(ranks, nprobe).assured >= goal) ?? nlist;
+  return ascending.find((nprobe) => recallOf(queries, nprobe).assured >= goal) ?? nlist;
 }

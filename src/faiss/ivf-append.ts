@@ -18,7 +18,7 @@ import {
   sharedLists,
   sizesOf,
 } from './ivf-build.js';
-import { gridOf, readCentroids } from './ivf-train.js';
+import { ALGORITHM, gridOf, readCentroids } from './ivf-train.js';
 import type { Grid } from './quantize.js';
 import { readTrailer } from './trailer.js';
 import { imbalanceOf } from './training.js';
@@ -53,7 +53,10 @@ export async function appendIvf(request: IvfRequest, path: string): Promise<IvfR
       metric,
       header.sizes.map((size, list) => size + come[list]),
     );
-    await copyLists(handle, header, out, layout, (done) => onProgress(done, rows, 'copy'));
+    await copyLists(handle, header, out, layout, (done) => {
+      request.signal?.throwIfAborted();
+      onProgress(done, rows, 'copy');
+    });
     await place(request, layout, lists, { firstRow: header.rows });
     await out.write(ivfHead(layout, facts.nprobe, centroids), 0);
     return {
@@ -74,6 +77,7 @@ async function earlierIndex(request: IvfRequest, handle: ReadHandle): Promise<Ea
     return undefined;
   const index = (await readTrailer(port, handle.path))?.index as (IvfFacts & { rows: number }) | undefined;
   if (index?.rows !== header.rows || index.training?.rows !== trainedRows) return undefined;
+  if (index.training.algorithm !== ALGORITHM) return undefined;
   if (index.training.sampleRows !== request.sampleRows) return undefined;
   const sameNprobe = nprobe === undefined ? index.recall.goal === recall : index.nprobe === nprobe;
   if (!sameNprobe || (nprobe !== undefined && index.recall.goal !== null)) return undefined;

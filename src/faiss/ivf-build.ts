@@ -1,8 +1,8 @@
 /**
  * Building an IVF,Flat index larger than memory. Pass 1 finds the list of every row; then the place of every byte is
  * known, and pass 2 writes each row where it belongs, while the same rows are compared with the queries that recall is
- * measured by. Memory: the training sample, two windows of rows, and the list of each row (2 or 4 bytes).
- * Knows no pipeline.
+ * measured by. Memory: the training sample and its codes, some batches of 8 MiB for each thread, the centroids, and the list
+ * of each row (2 or 4 bytes); the sample's is used again for two windows of rows. Knows no pipeline.
  */
 import type { ArrayReader } from '../arrays/types.js';
 import type { ReadPort, WriteHandle } from '../files/port.js';
@@ -166,11 +166,13 @@ export async function place(
       truth === undefined || known <= 0
         ? undefined
         : truth.add(workers.idlest(), { start, rows: known, data: data.subarray(0, known * dims) });
-    await Promise.all([written, compared]);
+    // Both have to end, also where one fails: the batch is filled again afterwards.
+    const ends = await Promise.allSettled([written, compared]);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
     onProgress(start + batch.rows, rows, 'write');
   });
   signal?.throwIfAborted();
-  await writer.finish();
+  await writer.finish(signal);
 }
 
 function calibrate(

@@ -38,8 +38,12 @@ export interface TrainRequest {
   signal: AbortSignal | undefined;
 }
 
+/** Raise when the same rows would get other centroids or other lists. */
+export const ALGORITHM = 1;
+
 /** Everything the centroids follow from, and their digest: what the trailer of an index says of its training. */
 export interface TrainingFacts {
+  algorithm: number;
   rows: number;
   sampleRows: number;
   /** Digest of the sample's codes. */
@@ -86,6 +90,7 @@ export async function train(request: TrainRequest): Promise<Trained> {
   const grid = fitGrid(sample, dims);
   const codes = sharedCodes(sample, grid);
   const made = {
+    algorithm: ALGORITHM,
     rows: trainedRows,
     sampleRows: rows.length,
     sample: createHash('sha256').update(codes).digest('hex'),
@@ -100,10 +105,11 @@ export async function train(request: TrainRequest): Promise<Trained> {
     return workers.idlest().call<Scoring>(ASSIGN, 'tryScoring', trial);
   };
   const learn = async (): Promise<Float32Array> => {
-    const first = firstCentroids(codes, grid, nlist, metric);
-    const { by } = await scoringOf(first);
     const onIteration = (done: number): void => onProgress(done, ITERATIONS, 'train');
-    return kmeans({ codes, grid, first, by, metric, workers, onIteration, signal });
+    const first = firstCentroids(sample, dims, nlist, metric);
+    // Codes that cannot tell centroids apart cannot teach them either.
+    const rows = (await scoringOf(first)).by === 'codes' ? codes : sample;
+    return kmeans({ rows, grid, first, metric, workers, onIteration, signal });
   };
   const before = await priorCentroids(request, made);
   const centroids = before ?? (await learn());

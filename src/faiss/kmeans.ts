@@ -2,8 +2,8 @@
  * k-means much as FAISS trains an IVF index: a fixed number of Lloyd's iterations from randomly chosen rows, and a
  * cluster split in two wherever one stays empty. FAISS prefers to split the cluster of most rows; among sequences
  * that may be one sequence many times, which nothing can split, so here it is the one of the largest squared error.
- * Rows come as codes on a grid (quantize.ts) and their sums are whole numbers, so equal input gives equal bytes on any
- * machine with any number of threads. Knows no file and no index.
+ * Rows come as codes on a grid (quantize.ts) whose sums are whole numbers, or as floats where codes are too coarse, added up
+ * in a fixed order: equal input gives equal bytes with any number of threads. Knows no file and no index.
  */
 import type { Thread, Workers } from '../workers/pool.js';
 import type { Metric } from './format.js';
@@ -22,19 +22,23 @@ const EARLY_ROWS_PER_LIST = 16;
 /** How far the two halves of a split cluster are moved apart, relative to their values (as faiss/Clustering.cpp has it). */
 const SPLIT = 1 / 1024;
 
+/** Of rows that are floats, whose sums depend on who adds up what. */
+const FLOAT_SHARES = 8;
+
 const JOBS = new URL('./kmeans-jobs.js', import.meta.url);
+
+/** Coded on a grid, or as they are. */
+type Rows = Uint8Array | Float32Array;
 
 export interface KmeansRequest {
   /**
-   * n * dims codes, n >= nlist, in memory that threads can share. The first quarter of the rows has to be like the whole:
-   * it is what early iterations see.
+   * n * dims codes or values, n >= nlist, in memory that threads can share. Of codes the first quarter of the rows has to be
+   * like the whole: it is what early iterations see.
    */
-  codes: Uint8Array;
+  rows: Rows;
   grid: Grid;
   /** Where the centroids begin: see `firstCentroids`. */
   first: Float32Array;
-  /** What rows are compared with centroids by. */
-  by: Scorer['kind'];
   metric: Metric;
   workers: Workers;
   /** After every iteration. */
@@ -44,7 +48,7 @@ export interface KmeansRequest {
 
 /** One thread's share of an iteration: rows `from` up to, not including, `to`. */
 export interface Share {
-  codes: Uint8Array;
+  rows: Rows;
   from: number;
   to: number;
   grid: Grid;
@@ -53,7 +57,7 @@ export interface Share {
   lists: Int32Array;
 }
 
-/** Of a share's rows: how many each cluster has, and the sums of their codes. */
+/** Of a share's rows: how many each cluster has, and the sums of their codes or values. */
 export interface ShareSums {
   sizes: Float64Array;
   sums: Float64Array;
@@ -64,25 +68,27 @@ export interface ShareSums {
  *   longer ones would draw every vector to themselves.
  */
 export async function kmeans(request: KmeansRequest): Promise<Float32Array> {
-  const { codes, grid, by, metric, workers, signal } = request;
+  const { rows, grid, metric, workers, signal } = request;
+  const coded = rows instanceof Uint8Array;
   const dims = grid.centre.length;
   const centroids = request.first.slice();
   const nlist = centroids.length / dims;
-  const all = new Int32Array(new SharedArrayBuffer((4 * codes.length) / dims));
+  const all = new Int32Array(new SharedArrayBuffer((4 * rows.length) / dims));
   const few = all.subarray(0, Math.floor(all.length / EARLY_ONE_IN));
   for (let iteration = 0; iteration < ITERATIONS; iteration++) {
     signal?.throwIfAborted();
-    const early = iteration < EARLY_ITERATIONS && few.length >= EARLY_ROWS_PER_LIST * nlist;
+    const early = coded && iteration < EARLY_ITERATIONS && few.length >= EARLY_ROWS_PER_LIST * nlist;
     const lists = early ? few : all;
-    const scorer = scorerOf(by, centroids, grid, metric);
-    const shares = workers.all().map((thread, i, { length }) => {
-      const [from, to] = [i, i + 1].map((part) => Math.floor((part * lists.length) / length));
-      return assignShare(thread, { codes, from, to, grid, scorer, lists });
+    const scorer = scorerOf(coded ? 'codes' : 'floats', centroids, grid, metric);
+    const count = coded ? workers.size : FLOAT_SHARES;
+    const shares = Array.from({ length: count }, (_, i) => {
+      const [from, to] = [i, i + 1].map((part) => Math.floor((part * lists.length) / count));
+      return assignShare(workers.idlest(), { rows, from, to, grid, scorer, lists });
     });
     const clusters = addUp(await Promise.all(shares));
-    moveToMeans(clusters, grid, centroids);
+    moveToMeans(clusters, coded ? grid : undefined, centroids, dims);
     if (clusters.sizes.includes(0)) {
-      splitIntoEmpty(clusters.sizes, squaredErrors(codes, grid, lists, centroids), centroids, dims);
+      splitIntoEmpty(clusters.sizes, squaredErrors(rows, grid, lists, centroids), centroids, dims);
     }
     if (metric === 'ip') normalize(centroids, dims);
     request.onIteration?.(iteration + 1);
@@ -104,53 +110,57 @@ function addUp([first, ...others]: ShareSums[]): ShareSums {
 
 /** `count` different rows in random order (the first steps of a Fisher-Yates shuffle). */
 export function firstCentroids(
-  codes: Uint8Array,
-  { centre, step }: Grid,
+  rows: Float32Array,
+  dims: number,
   count: number,
   metric: Metric,
 ): Float32Array {
-  const dims = centre.length;
-  const rows = codes.length / dims;
-  const order = Float64Array.from({ length: rows }, (_, row) => row);
+  const length = rows.length / dims;
+  const order = Float64Array.from({ length }, (_, row) => row);
   const random = new Random(SEED);
   const chosen = new Float32Array(count * dims);
   for (let i = 0; i < count; i++) {
-    const j = i + random.below(rows - i);
+    const j = i + random.below(length - i);
     const row = order[j];
     order[j] = order[i];
-    for (let k = 0; k < dims; k++) {
-      chosen[i * dims + k] = centre[k] + (codes[row * dims + k] - ZERO_CODE) * step;
-    }
+    chosen.set(rows.subarray(row * dims, (row + 1) * dims), i * dims);
   }
   if (metric === 'ip') normalize(chosen, dims);
   return chosen;
 }
 
-/** Puts every centroid that has rows at their mean. */
-function moveToMeans({ sizes, sums }: ShareSums, { centre, step }: Grid, centroids: Float32Array): void {
-  const dims = centre.length;
+/** The value at a position of the rows, in that dimension. */
+function valuesOf(rows: Rows, { centre, step }: Grid): (at: number, dimension: number) => number {
+  if (rows instanceof Float32Array) return (at) => rows[at];
+  return (at, dimension) => centre[dimension] + (rows[at] - ZERO_CODE) * step;
+}
+
+/** Puts every centroid that has rows at their mean. `grid`: of codes. */
+function moveToMeans(
+  { sizes, sums }: ShareSums,
+  grid: Grid | undefined,
+  centroids: Float32Array,
+  dims: number,
+): void {
   for (const [list, size] of sizes.entries()) {
     if (size === 0) continue;
     for (let i = 0; i < dims; i++) {
-      centroids[list * dims + i] = centre[i] + (sums[list * dims + i] / size - ZERO_CODE) * step;
+      const mean = sums[list * dims + i] / size;
+      centroids[list * dims + i] =
+        grid === undefined ? mean : grid.centre[i] + (mean - ZERO_CODE) * grid.step;
     }
   }
 }
 
 /** For every cluster the sum of the squared distances of its rows to its centroid. */
-function squaredErrors(
-  codes: Uint8Array,
-  { centre, step }: Grid,
-  lists: Int32Array,
-  centroids: Float32Array,
-): Float64Array {
-  const dims = centre.length;
+function squaredErrors(rows: Rows, grid: Grid, lists: Int32Array, centroids: Float32Array): Float64Array {
+  const dims = grid.centre.length;
+  const valueAt = valuesOf(rows, grid);
   const errors = new Float64Array(centroids.length / dims);
   for (const [row, list] of lists.entries()) {
     let error = 0;
     for (let i = 0; i < dims; i++) {
-      const value = centre[i] + (codes[row * dims + i] - ZERO_CODE) * step;
-      const off = value - centroids[list * dims + i];
+      const off = valueAt(row * dims + i, i) - centroids[list * dims + i];
       error += off * off;
     }
     errors[list] += error;

@@ -61,7 +61,7 @@ export class ListWriter {
     private readonly workers: Workers,
     { firstRow = 0, windowBytes = 32 * 1024 * 1024, memory }: ListWriterOptions = {},
   ) {
-    const { dims, rows, nlist, sizes } = layout;
+    const { dims, rows, sizes } = layout;
     this.firstRow = firstRow;
     this.first = firstRow;
     this.windowRows = Math.max(1, Math.min(rows - firstRow, Math.floor(windowBytes / (4 * dims))));
@@ -72,7 +72,6 @@ export class ListWriter {
     this.window = this.newWindow(one);
     this.spare = this.windowRows < rows - firstRow ? this.newWindow(other) : undefined;
     this.countWindow();
-    if (nlist === 0) throw new RangeError('an index needs a list');
   }
 
   /**
@@ -82,6 +81,7 @@ export class ListWriter {
   async add(batch: Batch): Promise<void> {
     const taken = this.taking.then(() => this.take(batch));
     this.taking = taken;
+    taken.catch(() => {});
     await (await taken).copied;
   }
 
@@ -96,6 +96,8 @@ export class ListWriter {
       const copy = this.workers
         .idlest()
         .call<void>(SCATTER, 'scatter', { rows: part, slots, dims, into: this.window.codes });
+      // Where a write has failed nobody may come to wait for it.
+      copy.catch(() => {});
       copies.push(copy);
       this.window.copies.push(copy);
       this.filled += count;
@@ -118,7 +120,7 @@ export class ListWriter {
   }
 
   /** After the last row: everything is written, the ids too. */
-  async finish(): Promise<void> {
+  async finish(signal?: AbortSignal): Promise<void> {
     await this.taking;
     await this.writing;
     const { nlist } = this.layout;
@@ -126,6 +128,7 @@ export class ListWriter {
       let to = from;
       let rows = 0;
       for (; to < nlist && (to === from || rows + this.come(to) <= IDS_AT_ONCE); to++) rows += this.come(to);
+      signal?.throwIfAborted();
       await this.writeIds(from, to, rows);
       from = to;
     }

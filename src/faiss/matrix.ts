@@ -61,7 +61,7 @@ const SCORES = 512 * 1024;
 
 /**
  * The engine of this machine. onnxruntime-node is loaded on the first call; where it is not installed or does not
- * run here, the answer is the plain engine: the same results, some fifty times slower.
+ * run here, the answer is the plain engine: as correct, some fifty times slower.
  * @param threads for one product; the cores of this machine unless told
  */
 export async function loadEngine(threads = availableParallelism()): Promise<MatrixEngine> {
@@ -93,11 +93,12 @@ function runtimeEngine(runtime: Runtime, threads: number): MatrixEngine {
   const scalar = (value: number): Tensor => new Tensor('float32', Float32Array.of(value), []);
   const scorerFeeds = (scorer: Scorer): Record<string, Tensor> => {
     const { dims, nlist } = scorer;
-    const bias = new Tensor('float32', scorer.bias, [nlist]);
+    // Copies, since the runtime takes no shared memory.
+    const bias = new Tensor('float32', scorer.bias.slice(), [nlist]);
     if (scorer.kind === 'floats') {
-      return { bias, centroids: new Tensor('float32', scorer.values, [nlist, dims]) };
+      return { bias, centroids: new Tensor('float32', scorer.values.slice(), [nlist, dims]) };
     }
-    const centroids = new Tensor('int8', scorer.codes, [dims, nlist]);
+    const centroids = new Tensor('int8', scorer.codes.slice(), [dims, nlist]);
     return { bias, centroids, centroidStep: scalar(scorer.step) };
   };
   return {

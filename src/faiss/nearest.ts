@@ -224,8 +224,12 @@ export class NearestRows {
   }
 }
 
+/** NaN where any value is: of such rows a product says nothing. */
 function largest(values: Float32Array): number {
   let most = 0;
-  for (const value of values) if (value > most) most = value;
+  for (const value of values) {
+    if (Number.isNaN(value)) return value;
+    if (value > most) most = value;
+  }
   return most;
 }

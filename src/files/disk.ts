@@ -25,6 +25,9 @@ function isAbsent(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
+/** Node refuses to read or write 2 GiB in one call. */
+const CALL_BYTES = 1024 * 1024 * 1024;
+
 class DiskReadHandle implements ReadHandle {
   constructor(
     readonly path: string,
@@ -39,7 +42,8 @@ class DiskReadHandle implements ReadHandle {
   async read(into: Uint8Array, position: number): Promise<number> {
     let filled = 0;
     while (filled < into.byteLength) {
-      const { bytesRead } = await this.handle.read(into, filled, into.byteLength - filled, position + filled);
+      const bytes = Math.min(CALL_BYTES, into.byteLength - filled);
+      const { bytesRead } = await this.handle.read(into, filled, bytes, position + filled);
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -70,13 +74,15 @@ class DiskWriteHandle implements WriteHandle {
   ) {}
 
   async write(data: Uint8Array, position?: number): Promise<void> {
+    // What was sent to the disk and lost is lost, however well this write ends.
+    if (this.failure !== undefined) throw this.failure.error;
     const start = position ?? this.end;
     let written = 0;
     while (written < data.byteLength) {
       const { bytesWritten } = await this.handle.write(
         data,
         written,
-        data.byteLength - written,
+        Math.min(CALL_BYTES, data.byteLength - written),
         start + written,
       );
       written += bytesWritten;

@@ -1,6 +1,6 @@
 /**
  * The array of a reference, written range by range: rows of runs from their own arrays, retained rows from the array as
- * it stands. Retained rows are proven on the way. Knows no step, and not where ranges come from.
+ * it stands. Each run is proven on the way to be what its digest names. Knows no step, and not where ranges come from.
  */
 import { join } from 'node:path';
 import { convertBytes } from '../arrays/convert-bytes.js';
@@ -108,69 +108,61 @@ async function copyRanges(copy: Copy): Promise<void> {
   const { request, standing } = copy;
   let done = 0;
   for (const range of request.ranges) {
+    const name = runName(range);
     if (range.retained) {
-      await copyRetained(copy, range, standing, done);
+      const start = request.keptAt[name];
+      if (standing === undefined || start + range.count > standing.rows) {
+        throw lostRows(range, request.standing);
+      }
+      await copyRange(copy, range, standing, start, done);
     } else {
-      await copyRun(copy, range, done);
+      const reader = await openRun(request.port, join(request.runsDir, name));
+      try {
+        await copyRange(copy, range, reader, 0, done);
+      } finally {
+        await reader.close();
+      }
     }
     done += range.count;
   }
 }
 
-/** The rows of a run. That they are the ones its digest was taken of is seen by its stat, before and after the step. */
-async function copyRun(copy: Copy, range: Range, done: number): Promise<void> {
-  const { port, runsDir, signal, onRows } = copy.request;
-  const reader = await openRun(port, join(runsDir, runName(range)));
-  try {
-    checkDims(copy, reader.dims, reader.path);
-    if (reader.rows !== range.count || reader.dtype !== range.dtype) {
-      throw new FirnError('failed', 'changed before it was read into the reference', {
-        path: reader.path,
-        advice: 'The reference is as it was. Build again when the run is complete.',
-      });
-    }
-    for await (const block of reader.blocks({ signal })) {
-      await copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
-      onRows(done + block.start + block.rows, copy.rows);
-    }
-  } finally {
-    await reader.close();
-  }
-}
-
-/** Rows of which there is no other copy: they are proven on the way to be what their digest names. */
-async function copyRetained(
+async function copyRange(
   copy: Copy,
   range: Range,
-  standing: ArrayReader | undefined,
+  reader: ArrayReader,
+  start: number,
   done: number,
 ): Promise<void> {
-  const { keptAt, signal, onRows, workers, standing: path } = copy.request;
-  const from = keptAt[runName(range)];
-  const to = from + range.count;
-  if (standing === undefined || to > standing.rows) throw lostRows(range, path);
-  checkDims(copy, standing.dims, path);
+  const { signal, onRows, workers } = copy.request;
+  // The name that people know, also where a copy is read.
+  const path = range.retained ? copy.request.standing : reader.path;
+  if (reader.dims !== copy.dims) {
+    throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
+      path,
+      advice:
+        'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
+    });
+  }
   const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims }, workers);
-  for await (const block of standing.blocks({ from, to, signal })) {
-    const values = convertBytes(block.bytes, standing.dtype, range.dtype);
+  for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
+    const values = convertBytes(block.bytes, reader.dtype, range.dtype);
     // Where the array is wider than the run was, a change too small for the run's dtype would leave its digest as it was.
-    if (!isWidened(values, range.dtype, block.bytes, standing.dtype)) throw lostRows(range, path);
+    if (range.retained && !isWidened(values, range.dtype, block.bytes, reader.dtype))
+      throw lostRows(range, path);
     await Promise.all([
       hasher.update(values),
-      copy.writer.write(convertBytes(block.bytes, standing.dtype, copy.dtype)),
+      copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype)),
     ]);
-    onRows(done + block.start - from + block.rows, copy.rows);
+    onRows(done + block.start - start + block.rows, copy.rows);
   }
-  if ((await hasher.digest()) !== range.digest) throw lostRows(range, path);
-}
-
-function checkDims(copy: Copy, dims: number, path: string): void {
-  if (dims === copy.dims) return;
-  throw new FirnError('input', `has ${dims} dimensions where the reference has ${copy.dims}`, {
-    path,
-    advice:
-      'Rows of runs that are gone fix the number: give those runs up under `prune`, or make another reference.',
-  });
+  if ((await hasher.digest()) !== range.digest) {
+    if (range.retained) throw lostRows(range, path);
+    throw new FirnError('failed', 'changed while it was read into the reference', {
+      path,
+      advice: 'The reference is as it was. Build again when the run is complete.',
+    });
+  }
 }
 
 function isWidened(values: Uint8Array, dtype: Dtype, bytes: Uint8Array, wider: Dtype): boolean {

@@ -20,6 +20,14 @@ const THREAD = new URL('./thread.js', import.meta.url);
 /** More threads than this would wait for memory. */
 const MOST = 16;
 
+/** Calls under way in all threads of this program. */
+let underWay = 0;
+
+/** Whether ending the program now would cut a library off in its work, at which some of them abort. */
+export function areThreadsBusy(): boolean {
+  return underWay > 0;
+}
+
 interface Pending {
   resolve(result: unknown): void;
   reject(error: unknown): void;
@@ -28,12 +36,14 @@ interface Pending {
 /** One thread. It does its calls one after the other, in the order they were made. */
 export class Thread {
   private readonly worker = new Worker(THREAD);
+  private settled: () => void = () => {};
   private readonly pending = new Map<number, Pending>();
   private calls = 0;
   private failure: unknown;
 
   constructor() {
     // A thread that waits keeps no process alive.
+    this.worker.on('online', () => this.keepAlive());
     this.worker.unref();
     this.worker.on('message', (answer: Answer) => this.settle(answer));
     this.worker.on('error', (error) => this.fail(error));
@@ -53,21 +63,38 @@ export class Thread {
     if (this.failure !== undefined) return Promise.reject(this.failure);
     const call: Call = { id: this.calls++, module: module.href, name, args };
     return new Promise<T>((resolve, reject) => {
-      this.pending.set(call.id, { resolve: resolve as (result: unknown) => void, reject });
-      this.worker.ref();
       this.worker.postMessage(call);
+      this.pending.set(call.id, { resolve: resolve as (result: unknown) => void, reject });
+      underWay += 1;
+      this.keepAlive();
     });
   }
 
+  get hasFailed(): boolean {
+    return this.failure !== undefined;
+  }
+
+  /** Takes no more calls, and ends when those it has are done: a library that is cut off in its work ends the process. */
   async end(): Promise<void> {
     this.failure ??= new Error('the worker threads are closed');
+    if (this.pending.size > 0) {
+      await new Promise<void>((resolve) => {
+        this.settled = resolve;
+      });
+    }
     await this.worker.terminate();
+  }
+
+  private keepAlive(): void {
+    if (this.pending.size > 0) this.worker.ref();
+    else this.worker.unref();
   }
 
   private settle(answer: Answer): void {
     const waiting = this.pending.get(answer.id);
-    this.pending.delete(answer.id);
-    if (this.pending.size === 0) this.worker.unref();
+    if (this.pending.delete(answer.id)) underWay -= 1;
+    this.keepAlive();
+    if (this.pending.size === 0) this.settled();
     if ('error' in answer) waiting?.reject(answer.error);
     else waiting?.resolve(answer.result);
   }
@@ -75,23 +102,28 @@ export class Thread {
   private fail(error: unknown): void {
     this.failure ??= error;
     for (const { reject } of this.pending.values()) reject(this.failure);
+    underWay -= this.pending.size;
     this.pending.clear();
+    this.settled();
   }
 }
 
 export class Workers {
-  private readonly threads: Thread[] = [];
+  private threads: Thread[] = [];
+  private closed = false;
 
   constructor(readonly size = Math.min(MOST, availableParallelism())) {}
 
   /** Every thread, started. */
   all(): Thread[] {
+    this.expectOpen();
     while (this.threads.length < this.size) this.threads.push(new Thread());
     return this.threads;
   }
 
   /** The thread with the fewest calls to do; a new one where all are busy and there may be more. */
   idlest(): Thread {
+    this.expectOpen();
     const idle = this.threads.find((thread) => thread.load === 0);
     if (idle !== undefined) return idle;
     if (this.threads.length < this.size) {
@@ -102,8 +134,15 @@ export class Workers {
     return this.threads.reduce((best, thread) => (thread.load < best.load ? thread : best));
   }
 
-  /** Ends every thread; what they were doing fails. */
+  /** A thread that ended by itself is replaced when there is need. */
+  private expectOpen(): void {
+    if (this.closed) throw new Error('the worker threads are closed');
+    this.threads = this.threads.filter((thread) => !thread.hasFailed);
+  }
+
+  /** Ends every thread when it has done what it was asked for. */
   async close(): Promise<void> {
+    this.closed = true;
     await Promise.all(this.threads.splice(0).map((thread) => thread.end()));
   }
 }
