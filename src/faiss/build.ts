@@ -30,7 +30,7 @@ export interface BuildRequest {
   nprobe?: number;
   /** The centroids are made from the first so many rows (all). See `pickTrainedRows`. */
   trainedRows?: number;
-  /** Rows of the training sample for each list (64), as far as there are any. */
+  /** Rows of the training sample for each list (39), as far as there are any. */
   trainingRowsPerList?: number;
   /** An earlier index: when training would repeat what made its centroids, they are taken over. */
   prior?: string;

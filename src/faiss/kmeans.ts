@@ -17,7 +17,7 @@ export const SEED = 1234;
 /** The first iterations, which move centroids far, see one row in so many, as long as every list has some of them. */
 const EARLY_ITERATIONS = 6;
 export const EARLY_ONE_IN = 4;
-const EARLY_ROWS_PER_LIST = 16;
+const EARLY_ROWS_PER_LIST = 8;
 
 /** How far the two halves of a split cluster are moved apart, relative to their values (as faiss/Clustering.cpp has it). */
 const SPLIT = 1 / 1024;

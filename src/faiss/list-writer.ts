@@ -12,7 +12,7 @@ import { floatBytes, ID_BYTES, type IvfLayout } from './format.js';
 /** Writes under way at a time. */
 const WRITES = 8;
 /** Rows whose ids are put in order at once. */
-const IDS_AT_ONCE = 4 * 1024 * 1024;
+const IDS_AT_ONCE = 1024 * 1024;
 
 const SCATTER = new URL('./scatter-jobs.js', import.meta.url);
 

@@ -75,11 +75,11 @@ export async function loadEngine(threads = availableParallelism()): Promise<Matr
 }
 
 function runtimeEngine(runtime: Runtime, threads: number): MatrixEngine {
-  // Without the arena and the memory pattern, memory is given back after every product and stays flat.
+  // Products of a few sizes, one after the other: an arena keeps their memory, where malloc scatters it over hundreds of MiB.
   const options: InferenceSession.SessionOptions = {
     intraOpNumThreads: threads,
     interOpNumThreads: 1,
-    enableCpuMemArena: false,
+    enableCpuMemArena: true,
     enableMemPattern: false,
     logSeverityLevel: 3,
   };

@@ -6,9 +6,8 @@
 /** Up to this many rows an index is Flat: a complete scan takes milliseconds and is exact. */
 export const FLAT_ROWS = 10_000;
 
-/** FAISS warns below 39 training rows a list; 64 suffice when there are many lists. */
-const FEWEST_PER_LIST = 39;
-export const ROWS_PER_LIST = 64;
+/** FAISS warns below 39 training rows a list; they suffice when there are many lists. */
+export const ROWS_PER_LIST = 39;
 /** Small collections are trained on whole. */
 const SAMPLE_ROWS = 65_536;
 /** The sample is held in memory: at most 256 MiB of float32. */
@@ -55,7 +54,7 @@ export function sampleRows(nlist: number, dims: number, rowsPerList = ROWS_PER_L
 export function pickLists(trainedRows: number, eligibleRows: number, dims: number): number {
   const near = 2 ** Math.round(Math.log2(Math.sqrt(trainedRows)));
   const held = Math.min(eligibleRows, Math.floor(SAMPLE_VALUES / dims));
-  return Math.max(1, Math.min(near, Math.floor(held / FEWEST_PER_LIST)));
+  return Math.max(1, Math.min(near, Math.floor(held / ROWS_PER_LIST)));
 }
 
 /** nlist * sum(n^2) / (sum n)^2: 1 for equal lists, nlist when one list holds everything. */
