@@ -22,6 +22,8 @@ minutes on two cores, and writes this page; \`npm run bench -- a d\` measures so
 - Memory is the maximum resident set that GNU time reports: that of the largest single process, with the file pages it has
   mapped.
 - *times firn* is the median of a row divided by that of firn in the same group: above 1 the other is slower.
+- What stands behind the figures that miss their goals is in
+  [architecture.md](architecture.md#what-limits-speed).
 `;
 
 /** The whole page. */

@@ -11,7 +11,7 @@ export interface Batch {
   /** Index of the batch's first row. */
   start: number;
   rows: number;
-  /** rows * dims values, only valid until the next batch is asked for. */
+  /** rows * dims values; in the one buffer that serves all, only valid until the next batch is asked for. */
   data: Float32Array;
 }
 
@@ -36,9 +36,8 @@ export async function* floatBatches(reader: ArrayReader, options: BatchOptions =
   const { from = 0, to = reader.rows, signal } = options;
   const { dims, dtype } = reader;
   const size = Math.min(batchRows(dims), Math.max(0, to - from));
-  const own = options.buffer === undefined ? new Float32Array(size * dims) : undefined;
-  const next = async (): Promise<Float32Array> =>
-    own ?? (options.buffer?.(size * dims) as Promise<Float32Array>);
+  const own = options.buffer === undefined ? new Float32Array(size * dims) : new Float32Array(0);
+  const next = async (): Promise<Float32Array> => (await options.buffer?.(size * dims)) ?? own;
   let buffer: Float32Array | undefined;
   let start = from;
   let filled = 0;
