@@ -17,7 +17,7 @@ const BLOCK_BYTES = 1024 * 1024;
 /** How far back deflate refers. */
 const WINDOW_BYTES = 32 * 1024;
 /** What `auto` tries both on. */
-const SAMPLE_BYTES = 256 * 1024;
+const SAMPLE_BYTES = 64 * 1024;
 /** node:zlib's pool has four threads unless UV_THREADPOOL_SIZE says otherwise. */
 const BLOCKS_AT_A_TIME = 4;
 /** `auto` takes Huffman-only unless the default makes less than this share of its size. */
