@@ -294,6 +294,21 @@ s('a few rows far out cost no more than their own lists', async () => {
   assert.ok(report.ivf!.imbalance < 5, `imbalance ${report.ivf!.imbalance}`);
 });
 
+s('centroids are not taken over from rows that differ by less than codes can tell', async () => {
+  const rows = clustered(6000, 32, 1);
+  for (const row of [5, 2500, 5999]) for (let i = 0; i < 32; i++) rows[row * 32 + i] *= 1e5;
+  const earlier = await build(rows, 32, { nlist: 40 });
+  // Two rows change places: next to those far out all others have the same code, and so has the sample.
+  const other = rows.slice();
+  other.copyWithin(100 * 32, 101 * 32, 102 * 32);
+  other.set(rows.subarray(100 * 32, 101 * 32), 101 * 32);
+  const options = { nlist: 40 };
+  const whole = await build(other, 32, options);
+  const after = await build(other, 32, { ...options, prior: earlier.path });
+  assert.not(after.report.reusedCentroids);
+  assert.ok(readFileSync(after.path).equals(readFileSync(whole.path)));
+});
+
 s('a name that is taken is not overwritten', async () => {
   const out = join(folder(), 'index.faiss');
   writeFileSync(out, 'mine');

@@ -46,7 +46,7 @@ export interface TrainingFacts {
   algorithm: number;
   rows: number;
   sampleRows: number;
-  /** Digest of the sample's codes. */
+  /** Digest of the sample. */
   sample: string;
   iterations: number;
   seed: number;
@@ -58,6 +58,7 @@ export interface TrainingFacts {
   centroids: string;
 }
 
+/** Centroids, and what recall is measured with. */
 export interface Trained {
   quantizer: Quantizer;
   facts: TrainingFacts;
@@ -93,7 +94,8 @@ export async function train(request: TrainRequest): Promise<Trained> {
     algorithm: ALGORITHM,
     rows: trainedRows,
     sampleRows: rows.length,
-    sample: createHash('sha256').update(codes).digest('hex'),
+    // Of the values: where floats are trained on, different ones may have the same codes.
+    sample: digestOf(sample),
     iterations: ITERATIONS,
     seed: SEED,
     centre: floatBytes(grid.centre).toString('base64'),

@@ -8,6 +8,7 @@ import type { WriteHandle } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import type { Batch } from './batches.js';
 import { floatBytes, ID_BYTES, type IvfLayout } from './format.js';
+import type { Scatter } from './scatter-jobs.js';
 
 /** Writes under way at a time. */
 const WRITES = 8;
@@ -93,9 +94,8 @@ export class ListWriter {
       const count = Math.min(left, rows - row);
       const slots = this.slotsOf(start + row, count);
       const part = data.subarray(row * dims, (row + count) * dims);
-      const copy = this.workers
-        .idlest()
-        .call<void>(SCATTER, 'scatter', { rows: part, slots, dims, into: this.window.codes });
+      const work: Scatter = { rows: part, slots, dims, into: this.window.codes };
+      const copy = this.workers.idlest().call<void>(SCATTER, 'scatter', work);
       // Where a write has failed nobody may come to wait for it.
       copy.catch(() => {});
       copies.push(copy);

@@ -87,7 +87,7 @@ function code(scaled: number, { low, high }: typeof ROW_LIMITS): number {
  * For L2, `|x - c|^2 = |x|^2 - 2 (x . c - |c|^2 / 2)` about the centre; for the inner product `x . c` is that of the
  * centred x, and the centre's own.
  */
-export function codeCentroids(centroids: Float32Array, grid: Grid, metric: Metric): CodedCentroids {
+function codeCentroids(centroids: Float32Array, grid: Grid, metric: Metric): CodedCentroids {
   const dims = grid.centre.length;
   const nlist = centroids.length / dims;
   const origin = metric === 'l2' ? grid.centre : new Float32Array(dims);
