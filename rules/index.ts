@@ -151,6 +151,7 @@ const rule: Rule = {
         workers: context.workers,
         trailer,
         onProgress: (done, total, phase) => context.progress(done, total, phase),
+        whileSyncing: () => context.stagedDigest(step.outputs[0]),
         signal: context.signal,
       });
       return { stats: statsOf(report) };

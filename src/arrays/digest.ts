@@ -37,8 +37,18 @@ export class ArrayHasher {
     await this.hash.update(bytes);
   }
 
+  /** The next values out of a file, which a thread reads by itself; how many bytes there were. Only where a thread hashes. */
+  get updateFromFile(): StreamHash['updateFromFile'] {
+    if (this.hash.updateFromFile === undefined) return undefined;
+    return async (stretch) => {
+      const read = await this.hash.updateFromFile?.(stretch);
+      this.missing -= read ?? 0;
+      return read ?? 0;
+    };
+  }
+
   /** All values at once, read by the thread that hashes them; false, and nothing is done, where that cannot be. */
-  async updateFromFile({ stretch, path }: ArrayReader, options: DigestOptions): Promise<boolean> {
+  async updateFromArray({ stretch, path }: ArrayReader, options: DigestOptions): Promise<boolean> {
     if (stretch === undefined) return false;
     const { handle, position } = stretch;
     const read = await hashFromFile(this.hash, handle, { position, bytes: this.missing }, options);
@@ -67,7 +77,7 @@ export interface DigestOptions {
 export async function arrayDigest(reader: ArrayReader, options: DigestOptions = {}): Promise<string> {
   const { signal, onBytes, workers } = options;
   const hasher = new ArrayHasher(reader, workers);
-  if (await hasher.updateFromFile(reader, options)) return hasher.digest();
+  if (await hasher.updateFromArray(reader, options)) return hasher.digest();
   for await (const block of reader.blocks({ ...(signal === undefined ? {} : { signal }) })) {
     await hasher.update(block.bytes);
     onBytes?.(block.bytes.length);

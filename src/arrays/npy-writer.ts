@@ -1,6 +1,7 @@
 /** Writes an npy file row block by row block, byte for byte what np.save makes of the same array. */
 import type { WritePort } from '../files/port.js';
 import type { StreamHash } from '../workers/hashing.js';
+import { TrailingHash } from '../workers/trailing-hash.js';
 import { formatNpyHeader } from './npy-header.js';
 import { OutputFile } from './output-file.js';
 import { RowCount } from './row-count.js';
@@ -12,7 +13,7 @@ export interface NpyOptions {
   dims: number;
   /** N, when it is known; `finish` then checks it. */
   rows?: number;
-  /** Hears of every byte of the file in order; only with `rows`. */
+  /** Is given every byte of the file in order, and all by the end of `finish`; only with `rows`. */
   hash?: StreamHash;
 }
 
@@ -27,24 +28,33 @@ export async function createNpy(port: WritePort, path: string, options: NpyOptio
   const count = new RowCount(path, shape, rows);
   const header = formatNpyHeader(shape);
   const file = await OutputFile.create(port, path);
-  try {
-    await file.write(rows === undefined ? new Uint8Array(header.length) : header);
-    await hash?.update(header);
-  } catch (error) {
+  const trail = hash === undefined ? undefined : new TrailingHash(hash, file, 0);
+  const append = async (bytes: Uint8Array): Promise<void> => {
+    await file.write(bytes);
+    await trail?.follow(bytes);
+  };
+  const abort = async (): Promise<void> => {
+    await trail?.stop();
     await file.abort();
+  };
+  try {
+    await append(rows === undefined ? new Uint8Array(header.length) : header);
+  } catch (error) {
+    await abort();
     throw error;
   }
   return {
+    file,
     async write(bytes) {
       count.add(bytes.length);
-      await Promise.all([file.write(bytes), hash?.update(bytes)]);
+      await append(bytes);
     },
     async finish() {
       count.check();
       if (rows === undefined) await file.write(formatNpyHeader({ ...shape, rows: count.rows }), 0);
-      await file.finish();
+      await file.finish(trail?.finish());
       return { rows: count.rows, bytes: file.bytes };
     },
-    abort: () => file.abort(),
+    abort,
   };
 }

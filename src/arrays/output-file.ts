@@ -13,6 +13,11 @@ export class OutputFile {
     private readonly handle: WriteHandle,
   ) {}
 
+  /** The open file, for other threads to read back. */
+  get fd(): number | undefined {
+    return this.handle.fd;
+  }
+
   /** Creates `path`, which must not exist. */
   static async create(port: WritePort, path: string): Promise<OutputFile> {
     try {
@@ -37,10 +42,10 @@ export class OutputFile {
     if (position === undefined) this.bytes += data.length;
   }
 
-  /** fsync and close. */
-  async finish(): Promise<void> {
+  /** fsync, and close when `reading`, of what was written, is over too. */
+  async finish(reading?: Promise<void>): Promise<void> {
     try {
-      await this.handle.sync();
+      await Promise.all([this.handle.sync(), reading]);
       this.state = 'closed';
       await this.handle.close();
     } catch (error) {

@@ -51,6 +51,8 @@ export interface ArrayReader extends ArrayShape {
 
 /** A new array file being written. After a failure the caller calls `abort`; nothing is left then. */
 export interface ArrayWriter {
+  /** The file, while it is open, and how many bytes were appended to it; only where values stand in it as they were given. */
+  readonly file?: { readonly fd?: number | undefined; readonly bytes: number };
   /** Whole rows as little-endian values in C order; the bytes may be reused once it resolves. */
   write(bytes: Uint8Array): Promise<void>;
   /** Checks or fills in N, fsyncs and closes. `bytes` is the size of the file. */

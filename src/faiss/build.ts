@@ -41,6 +41,8 @@ export interface BuildRequest {
   /** Facts for the trailer, such as the digest of the embeddings; `index` is firn's own. */
   trailer?: Trailer;
   onProgress?: (done: number, total: number, phase: string) => void;
+  /** What can be done with the file while it is synced, such as taking its digest. */
+  whileSyncing?: () => Promise<unknown>;
   signal?: AbortSignal;
 }
 
@@ -66,7 +68,7 @@ export async function buildIndex(request: BuildRequest): Promise<BuildReport> {
   const { port, embeddings, out, metric, trailer = {} } = request;
   const nlist = listsFor(request);
   const bytesNeeded = embeddings.rows * (4 * embeddings.dims + 8) + 4 * (nlist ?? 0) * embeddings.dims;
-  return writeNewFile(port, out, bytesNeeded, async (handle) => {
+  const write = async (handle: WriteHandle): Promise<BuildReport> => {
     const built =
       nlist === undefined ? await buildFlat(request, handle) : await buildLists(request, handle, nlist);
     const { rows, dims } = embeddings;
@@ -75,7 +77,8 @@ export async function buildIndex(request: BuildRequest): Promise<BuildReport> {
     await handle.write(tail, built.end);
     const { reusedCentroids, facts: ivf } = built;
     return { kind, rows, dims, metric, bytes: built.end + tail.length, reusedCentroids, ivf };
-  });
+  };
+  return writeNewFile(port, out, bytesNeeded, write, request.whileSyncing);
 }
 
 interface Built {

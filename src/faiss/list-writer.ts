@@ -12,6 +12,7 @@ import type { Scatter } from './scatter-jobs.js';
 
 /** Writes under way at a time. */
 const WRITES = 8;
+const WINDOW_BYTES = 32 * 1024 * 1024;
 /** Rows whose ids are put in order at once. */
 const IDS_AT_ONCE = 1024 * 1024;
 
@@ -30,7 +31,7 @@ interface Window {
 export interface ListWriterOptions {
   /** The first row that comes; earlier ones are in the file already (0). */
   firstRow?: number;
-  /** Bytes of vectors sorted at once (32 MiB). */
+  /** Bytes of vectors sorted at once (32 MiB, or half of `memory` where that is more). */
   windowBytes?: number;
   /** Shared memory for windows; what it does not hold is made. */
   memory?: Float32Array;
@@ -60,12 +61,13 @@ export class ListWriter {
     private readonly layout: IvfLayout,
     private readonly lists: Uint16Array | Int32Array,
     private readonly workers: Workers,
-    { firstRow = 0, windowBytes = 32 * 1024 * 1024, memory }: ListWriterOptions = {},
+    { firstRow = 0, windowBytes, memory }: ListWriterOptions = {},
   ) {
     const { dims, rows, sizes } = layout;
     this.firstRow = firstRow;
     this.first = firstRow;
-    this.windowRows = Math.max(1, Math.min(rows - firstRow, Math.floor(windowBytes / (4 * dims))));
+    const bytes = windowBytes ?? Math.max(WINDOW_BYTES, (memory?.byteLength ?? 0) / 2);
+    this.windowRows = Math.max(1, Math.min(rows - firstRow, Math.floor(bytes / (4 * dims))));
     this.before = Float64Array.from(sizes);
     for (let row = firstRow; row < rows; row++) this.before[lists[row]] -= 1;
     this.written = Float64Array.from(this.before);

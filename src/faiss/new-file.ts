@@ -4,6 +4,7 @@ import type { Port, WriteHandle } from '../files/port.js';
 
 /**
  * Creates `path`, which must not exist, lets `write` fill it and syncs it; when anything fails the file is removed.
+ * @param whileSyncing what can be done with the file once all is written
  * @param bytes roughly what the file takes, for the message when the disk is full
  * @throws FirnError `failed` when the disk is full; otherwise what `write` or the disk throws
  */
@@ -12,12 +13,14 @@ export async function writeNewFile<T>(
   path: string,
   bytes: number,
   write: (handle: WriteHandle) => Promise<T>,
+  whileSyncing: () => Promise<unknown> = async () => {},
 ): Promise<T> {
   const handle = await port.create(path);
   let complete = false;
   try {
     const result = await write(handle);
-    await handle.sync();
+    const ends = await Promise.allSettled([handle.sync(), whileSyncing()]);
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
     complete = true;
     return result;
   } catch (error) {

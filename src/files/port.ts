@@ -34,6 +34,8 @@ export interface ReadHandle {
 
 export interface WriteHandle {
   readonly path: string;
+  /** The open file, where other threads of this process may read back what was written. */
+  readonly fd?: number;
   /** Writes all of `data`, at `position` or after the last sequential write. */
   write(data: Uint8Array, position?: number): Promise<void>;
   /** fsync. Never repeated on the same handle after it failed. */

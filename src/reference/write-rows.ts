@@ -13,6 +13,7 @@ import type { Port } from '../files/port.js';
 import { openRun } from '../runs/run-array.js';
 import { streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
+import { TrailingHash } from '../workers/trailing-hash.js';
 import { type Range, runName, startsOf } from './layout.js';
 
 export interface RowsRequest {
@@ -107,33 +108,48 @@ interface Copy {
 async function copyRanges(copy: Copy): Promise<void> {
   const { request, standing } = copy;
   let done = 0;
-  for (const range of request.ranges) {
-    const name = runName(range);
-    if (range.retained) {
-      const start = request.keptAt[name];
-      if (standing === undefined || start + range.count > standing.rows) {
-        throw lostRows(range, request.standing);
-      }
-      await copyRange(copy, range, standing, start, done);
-    } else {
-      const reader = await openRun(request.port, join(request.runsDir, name));
+  // The hashes of a range end while the next one is copied.
+  let proof: Promise<void> = Promise.resolve();
+  try {
+    for (const range of request.ranges) {
+      const reader = range.retained
+        ? lender(standing, range, request)
+        : await openRun(request.port, join(request.runsDir, runName(range)));
       try {
-        await copyRange(copy, range, reader, 0, done);
+        const start = range.retained ? request.keptAt[runName(range)] : 0;
+        const prove = await copyRange(copy, range, reader, start, done);
+        await proof;
+        proof = prove();
+        // It is waited for later, and a failure told then.
+        proof.catch(() => {});
       } finally {
-        await reader.close();
+        if (reader !== standing) await reader.close();
       }
+      done += range.count;
     }
-    done += range.count;
+    await proof;
+  } finally {
+    // Nobody reads the array any more, so that it may be closed.
+    await proof.catch(() => {});
   }
 }
 
+/** The array as it stands, if it has the rows of that range. */
+function lender(standing: ArrayReader | undefined, range: Range, request: RowsRequest): ArrayReader {
+  const start = request.keptAt[runName(range)];
+  if (standing === undefined || start + range.count > standing.rows) throw lostRows(range, request.standing);
+  return standing;
+}
+
+/** Copies one range. What it gives back proves that the rows are those that the range names, and throws otherwise. */
 async function copyRange(
   copy: Copy,
   range: Range,
   reader: ArrayReader,
   start: number,
   done: number,
-): Promise<void> {
+): Promise<() => Promise<void>> {
+  const { writer } = copy;
   const { signal, onRows, workers } = copy.request;
   // The name that people know, also where a copy is read.
   const path = range.retained ? copy.request.standing : reader.path;
@@ -145,24 +161,32 @@ async function copyRange(
     });
   }
   const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: copy.dims }, workers);
-  for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
-    const values = convertBytes(block.bytes, reader.dtype, range.dtype);
-    // Where the array is wider than the run was, a change too small for the run's dtype would leave its digest as it was.
-    if (range.retained && !isWidened(values, range.dtype, block.bytes, reader.dtype))
-      throw lostRows(range, path);
-    await Promise.all([
-      hasher.update(values),
-      copy.writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype)),
-    ]);
-    onRows(done + block.start - start + block.rows, copy.rows);
+  // Where the values stand in the file as the run has them, they are hashed from there.
+  const written = range.dtype === copy.dtype ? writer.file : undefined;
+  const trail = new TrailingHash(hasher, written ?? {}, written?.bytes ?? 0);
+  try {
+    for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
+      const values = convertBytes(block.bytes, reader.dtype, range.dtype);
+      // Where the array is wider than the run was, a change too small for the run's dtype would leave its digest as it was.
+      if (range.retained && !isWidened(values, range.dtype, block.bytes, reader.dtype))
+        throw lostRows(range, path);
+      await writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
+      await trail.follow(values);
+      onRows(done + block.start - start + block.rows, copy.rows);
+    }
+  } catch (error) {
+    await trail.stop();
+    throw error;
   }
-  if ((await hasher.digest()) !== range.digest) {
+  return async () => {
+    await trail.finish();
+    if ((await hasher.digest()) === range.digest) return;
     if (range.retained) throw lostRows(range, path);
     throw new FirnError('failed', 'changed while it was read into the reference', {
       path,
       advice: 'The reference is as it was. Build again when the run is complete.',
     });
-  }
+  };
 }
 
 function isWidened(values: Uint8Array, dtype: Dtype, bytes: Uint8Array, wider: Dtype): boolean {
