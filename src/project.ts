@@ -120,7 +120,8 @@ function readPipelineText(port: Port, root: string): string {
   return text;
 }
 
-function digestersOf(root: string): ReadonlyMap<string, Digester> {
+/** How inputs of each kind are digested in the project at `root`. */
+export function digestersOf(root: string): ReadonlyMap<string, Digester> {
   return new Map<string, Digester>([
     [
       'file',
@@ -204,7 +205,7 @@ export async function projectPlaces(
   port: Port = disk,
 ): Promise<{
   root: string;
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit'>>;
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit' | 'targets'>>;
 }> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
