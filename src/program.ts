@@ -16,6 +16,7 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   versions: async () => (await import('./cli/versions.js')).defineVersions,
   clean: async () => (await import('./cli/clean.js')).defineClean,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
+  doctor: async () => (await import('./cli/doctor.js')).defineDoctor,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
 };
 
