@@ -55,7 +55,7 @@ export const CODES = {
   'index-flat': 'advice',
   'index-unusable': 'error',
   'index-unused': 'warning',
-  'index-recall': 'warning',
+  'index-recall': 'advice',
   'index-nprobe': 'warning',
   'cache-unreadable': 'error',
   'cache-newer': 'error',

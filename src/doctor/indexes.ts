@@ -31,6 +31,8 @@ export const indexChecks: Group = {
 
 /** A Flat index of more rows than this reads a lot for every search. */
 const LARGE_FLAT = 100_000;
+/** What a target asks for unless told. */
+const DEFAULT_RECALL = 0.95;
 /** Vectors of an index that are compared with the rows of the array. */
 const SAMPLE = 256;
 
@@ -77,7 +79,8 @@ async function* fits(context: DoctorContext): AsyncIterable<Finding> {
       );
       continue;
     }
-    if (array?.shape === undefined) continue;
+    // Array and metadata are of different states: that has its own finding.
+    if (array?.shape === undefined || context.told.has(context.shown(array.path))) continue;
     const unused = whyUnused(array.shape, look, index.header);
     if (unused !== undefined) {
       context.told.add(path);
@@ -141,20 +144,26 @@ async function* searchesWell(context: DoctorContext): AsyncIterable<Finding> {
   }
 }
 
+/** Where nprobe was told, or FAISS built the index, no recall was asked for; then it is held against the default. */
 function* recall(
   context: DoctorContext,
   look: ReferenceLook,
   { path, trailer }: IndexLook,
 ): Iterable<Finding> {
-  const said = (trailer?.index as { recall?: { goal?: unknown; measured?: unknown } } | undefined)?.recall;
-  const { goal, measured } = said ?? {};
-  if (typeof goal !== 'number' || typeof measured !== 'number' || measured >= goal) return;
+  const said = trailer?.index as
+    | { kind?: unknown; recall?: { goal?: unknown; measured?: unknown } }
+    | undefined;
+  const measured = said?.recall?.measured;
+  const goal = typeof said?.recall?.goal === 'number' ? said.recall.goal : DEFAULT_RECALL;
+  if (typeof measured !== 'number' || measured >= goal) return;
   const target = maker(context, look) ?? 'the index';
   yield finding(
     'index-recall',
     context.shown(path),
-    `finds ${percent(measured)} of the true neighbours, and ${percent(goal)} were asked for`,
-    `Leave \`nprobe\` out of ${target} (or raise it), so that it is measured; for one search: \`firn search --nprobe N\`.`,
+    `finds ${percent(measured)} of the true neighbours, where ${percent(goal)} are usual`,
+    said?.kind === 'factory'
+      ? `Raise \`nprobe\` or use another \`factory\` in ${target}; without one, firn measures how many lists reach a \`recall\`.`
+      : `Leave \`nprobe\` out of ${target}, so that it is measured to reach a \`recall\`; for one search: \`firn search --nprobe N\`.`,
   );
 }
 
@@ -220,7 +229,12 @@ async function* vectors(context: DoctorContext): AsyncIterable<Finding> {
     if (array?.shape === undefined || index === undefined || header === undefined || header.kind === 'other')
       continue;
     const path = context.shown(index.path);
-    if (context.told.has(path) || header.dims !== array.shape.dims) continue;
+    if (
+      context.told.has(path) ||
+      context.told.has(context.shown(array.path)) ||
+      header.dims !== array.shape.dims
+    )
+      continue;
     const row = await firstWrongVector(context, array.path, index.path, header);
     if (row === undefined) continue;
     context.told.add(path);
