@@ -10,6 +10,7 @@ import { readLog } from '../engine/log-file.js';
 import { Records } from '../engine/records.js';
 import { FirnError } from '../errors.js';
 import { isTemporary } from '../files/temporary.js';
+import { formatBytes, plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
@@ -23,7 +24,9 @@ export const cacheChecks: Group = {
     const { port, cacheDirectory } = context;
     if (port.stat(cacheDirectory) === undefined) return undefined;
     const count = context.engine()?.records.all().length;
-    return `${count ?? 'no'} records, ${storedFiles(context).length} stored outputs`;
+    const stored = storedFiles(context);
+    const bytes = formatBytes(stored.reduce((sum, file) => sum + file.bytes, 0));
+    return `${plural(count ?? 0, 'record')}, ${plural(stored.length, 'stored output')} (${bytes} of ${formatBytes(context.opening.cacheLimit)})`;
   },
 };
 
@@ -149,7 +152,7 @@ async function* objects(context: DoctorContext): AsyncIterable<Finding> {
     yield finding(
       'cache-full',
       context.shown(join(context.cacheDirectory, 'objects')),
-      `holds ${bytes} bytes, more than the limit of ${cacheLimit}`,
+      `holds ${formatBytes(bytes)}, more than the limit of ${formatBytes(cacheLimit)}`,
       `The next build that does something removes the longest unused; set another limit with \`cache: {limit: 500MB}\` in pipeline.yaml.`,
     );
   if (!context.full) return;

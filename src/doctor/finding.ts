@@ -110,6 +110,7 @@ export function findingOf(code: Code, path: string | null, error: unknown, remed
 }
 
 function asSentence(text: string): string {
-  const capital = text.charAt(0).toUpperCase() + text.slice(1);
+  // Not a name such as faiss-node.
+  const capital = /^[a-z]+[ ,:]/.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text;
   return /[.?!)]$/.test(capital) || capital.includes('\n') ? capital : `${capital}.`;
 }

@@ -154,6 +154,11 @@ async function* refuses(context: DoctorContext): AsyncIterable<Finding> {
   }
 }
 
+/** Among what was told: that this output is another program's by now. */
+export function editedKey(path: string): string {
+  return `edited ${path}`;
+}
+
 /** Files that are not as the step that wrote them left them. */
 async function* edited(context: DoctorContext): AsyncIterable<Finding> {
   const engine = context.engine();
@@ -162,7 +167,7 @@ async function* edited(context: DoctorContext): AsyncIterable<Finding> {
     const record = engine.records.of(step.id);
     for (const { path, kind, digest } of record?.outputs ?? []) {
       // A run is known by its values, and has checks of its own.
-      if (kind !== 'file' || context.told.has(path)) continue;
+      if (kind !== 'file' || context.told.has(path) || context.told.has(editedKey(path))) continue;
       if (!(await isEdited(context, path, digest))) continue;
       yield finding(
         'output-edited',

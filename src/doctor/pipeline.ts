@@ -5,6 +5,7 @@ import { FirnError } from '../errors.js';
 import type { Target } from '../pipeline/load.js';
 import { PIPELINE_FILE } from '../project.js';
 import { selectRuns } from '../runs/select.js';
+import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
@@ -17,7 +18,7 @@ export const pipelineChecks: Group = {
   whenLimited: true,
   summary({ opening, steps }) {
     if (opening.pipeline === undefined) return undefined;
-    return `${opening.pipeline.targets.size} targets, ${steps.length} steps`;
+    return `${plural(opening.pipeline.targets.size, 'target')}, ${plural(steps.length, 'step')}`;
   },
 };
 

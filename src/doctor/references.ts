@@ -12,9 +12,11 @@ import { runName, startsOf } from '../reference/layout.js';
 import { metadataProblems, type ReferenceFacts } from '../reference/metadata.js';
 import { readRowSources } from '../reference/row-sources.js';
 import { someOf } from '../reference/warnings.js';
+import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
+import { editedKey } from './next-build.js';
 import type { ReferenceLook } from './reference-looks.js';
 import { command } from './shell-word.js';
 
@@ -32,7 +34,7 @@ export const referenceChecks: Group = {
     if (looks.length === 0) return undefined;
     return looks
       .map(({ directory, array, index }) => {
-        const rows = array?.shape === undefined ? 'no usable array' : `${array.shape.rows} rows`;
+        const rows = array?.shape === undefined ? 'no usable array' : plural(array.shape.rows, 'row');
         const kind = index === undefined ? 'no index' : `index ${index.header?.kind ?? 'unusable'}`;
         return `${directory} (${rows}, ${kind})`;
       })
@@ -141,6 +143,7 @@ async function listProblems(
 async function* foreign(context: DoctorContext, look: ReferenceLook): AsyncIterable<Finding> {
   const { directory, prefix, array, metadata } = look;
   const path = context.shown(metadata?.path as string);
+  context.told.add(editedKey(path));
   yield finding(
     'reference-foreign',
     path,

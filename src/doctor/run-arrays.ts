@@ -7,6 +7,7 @@ import type { Step } from '../engine/types.js';
 import { errnoOf } from '../errors.js';
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
+import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
@@ -14,7 +15,7 @@ import { type RunLook, truthOf } from './run-looks.js';
 import { command } from './shell-word.js';
 
 export const runArrayChecks: Group = {
-  name: 'arrays',
+  name: 'runs',
   checks: {
     'arrays of runs': usable,
     'values of runs': values,
@@ -25,8 +26,9 @@ export const runArrayChecks: Group = {
   whenLimited: true,
   async summary(context) {
     const looks = [...(await context.looks()).values()];
+    if (looks.length === 0) return undefined;
     const rows = looks.reduce((sum, look) => sum + (truthOf(look).shape?.rows ?? 0), 0);
-    return `${rows} rows in all, ${context.full ? 'every value read' : 'headers read'}`;
+    return `${plural(looks.length, 'run')} in ${context.opening.runsDir}, ${plural(rows, 'row')}`;
   },
 };
 

@@ -22,10 +22,7 @@ export const runFolderChecks: Group = {
     'run folders': layout,
   },
   whenLimited: true,
-  summary(context) {
-    const count = context.runs().length;
-    return `${count} ${count === 1 ? 'run' : 'runs'} in ${context.opening.runsDir}`;
-  },
+  summary: () => undefined,
 };
 
 const EXPECTED = 'Expected <runs>/<dataset>/<run>/embeddings.npy or .npz.';

@@ -20,7 +20,7 @@ export interface Broken {
   /** All that is found, in any order; each once. */
   finds: Code[];
   /** Breaks the healthy project, or gives another one. */
-  breaks(project: TestProject): void | TestProject | Promise<void | TestProject>;
+  breaks(project: TestProject): unknown;
   args?: string[];
   /** Of the first finding. */
   path?: string | null;
@@ -72,7 +72,8 @@ export async function doctor(
 /** Fails unless exactly this is found. */
 export async function expectFindings(broken: Broken): Promise<void> {
   const healthy = await healthyProject();
-  const project = (await broken.breaks(healthy)) ?? healthy;
+  const other = await broken.breaks(healthy);
+  const project = other instanceof TestProject ? other : healthy;
   const before = project.snapshot();
   const { findings, finished } = await doctor(project, ...(broken.args ?? []));
   const told = findings.map(({ code, path, message }) => `${code} ${path}: ${message}`).join('\n');
