@@ -1,7 +1,7 @@
 /** `firn doctor`: says what is wrong with a project or the machine, and what to do. */
 import type { Command } from 'commander';
 import type { Diagnosis, Finding, Severity } from '../doctor/doctor.js';
-import { act, EXIT, globalOptions, print, printJson } from './main.js';
+import { act, EXIT, globalOptions, note, print, printJson } from './main.js';
 import { progressLine } from './reporters/progress-line.js';
 import { plural, safe } from './text.js';
 
@@ -49,6 +49,11 @@ is wrong, 130 interrupted.`,
             only: what,
             full: flags.full ?? false,
             signal,
+            onFailure: (check, error) => {
+              if (process.env.FIRN_DEBUG === undefined || !(error instanceof Error)) return;
+              progress.clear();
+              note(`${safe(check)}: ${safe(String(error.stack), true)}`);
+            },
             onProgress: (done, total) => progress.show('read', done, total),
           });
         } finally {

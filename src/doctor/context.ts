@@ -2,10 +2,9 @@
  * What the checks share: the project, the disk at first sight, and facts that several of them ask for, each found out once
  * and when it is first asked for. Knows no check.
  */
-import { join, relative, resolve, sep } from 'node:path';
+import { join, sep } from 'node:path';
 import { atOnce } from '../at-once.js';
 import { lockIn, type OpenContext } from '../engine/context.js';
-import { selectSteps } from '../engine/graph.js';
 import { type FoundLock, readLock } from '../engine/lock.js';
 import { openRecovered } from '../engine/plan.js';
 import { fileDigest } from '../engine/store.js';
@@ -13,11 +12,9 @@ import type { Step } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import { glanceAt } from '../files/glance.js';
 import type { Port } from '../files/port.js';
-import { suggest } from '../pipeline/nearest.js';
-import { CACHE_FOLDER, digestersOf, PIPELINE_FILE } from '../project.js';
+import { CACHE_FOLDER, digestersOf } from '../project.js';
 import { type Discovered, discoverRuns, type Run } from '../runs/discover.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
-import { isRunName } from '../runs/run-name.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
 import { Workers } from '../workers/pool.js';
 import { forgiving } from './forgiving-port.js';
@@ -25,6 +22,7 @@ import { type Opening, openForDoctor } from './opening.js';
 import { lookAtReference, type ReferenceLook } from './reference-looks.js';
 import { type RunContent, readContent } from './run-contents.js';
 import { lookAtRuns, type RunLook } from './run-looks.js';
+import { isWithin, scopeOf, shownIn } from './scope.js';
 
 export interface DoctorRequest {
   /** The folder of pipeline.yaml; it may have none. */
@@ -38,6 +36,8 @@ export interface DoctorRequest {
   /** milliseconds since 1970 */
   now?: () => number;
   signal?: AbortSignal;
+  /** Hears of a check that failed, which is a finding as well. */
+  onFailure?: (check: string, error: unknown) => void;
   /** Bytes read, and to be read in all as far as known; only with `full`. */
   onProgress?: (done: number, total: number) => void;
 }
@@ -47,14 +47,6 @@ const DEFAULT_REFERENCE = 'data/reference';
 const DATA = 'data';
 
 type Request = Required<Pick<DoctorRequest, 'only' | 'full' | 'port' | 'now' | 'signal' | 'onProgress'>>;
-
-/** What the words of a request stand for. */
-interface Scope {
-  /** Paths relative to the project; undefined when everything is asked about. */
-  prefixes: string[] | undefined;
-  steps: readonly Step[];
-  targets: ReadonlySet<string> | undefined;
-}
 
 export class DoctorContext {
   /** Nothing is asked twice, and what the system refuses counts as absent. */
@@ -94,7 +86,7 @@ export class DoctorContext {
     this.full = request.full;
     this.signal = request.signal;
     this.nowMs = request.now();
-    const { prefixes, steps, targets } = this.scopeOf(request.only);
+    const { prefixes, steps, targets } = scopeOf(request.only, opening, this.port);
     this.prefixes = prefixes;
     this.steps = steps;
     this.targets = targets;
@@ -105,13 +97,16 @@ export class DoctorContext {
     const { only = [], full = false, now = Date.now, onProgress = () => undefined } = request;
     const { signal = new AbortController().signal } = request;
     const disk = forgiving(request.port);
+    if (request.port.stat(request.directory)?.kind !== 'directory') {
+      throw new FirnError('usage', 'there is no such folder', { path: request.directory });
+    }
     const opening = await openForDoctor(request.directory, disk.port, now);
     return new DoctorContext(opening, disk, { port: request.port, only, full, now, signal, onProgress });
   }
 
   async close(): Promise<void> {
     await this.workers.close();
-    await this.engine()?.workers.close();
+    if (this.memo.has('engine')) await this.engine()?.workers.close();
   }
 
   /** Whether it is limited to some things: what is not of a run or a reference is passed over then. */
@@ -131,58 +126,7 @@ export class DoctorContext {
 
   /** As findings name it. */
   shown(path: string): string {
-    const inside = relative(this.root, path);
-    if (inside === '') return '.';
-    return inside.startsWith('..') ? path : inside.split(sep).join('/');
-  }
-
-  private scopeOf(words: readonly string[]): Scope {
-    const { project, pipeline, runsDir } = this.opening;
-    const order = project?.graph.order ?? [];
-    if (words.length === 0) return { prefixes: undefined, steps: order, targets: undefined };
-    const prefixes = new Set<string>();
-    const targets: string[] = [];
-    for (const word of words) {
-      if (pipeline?.targets.has(word)) {
-        targets.push(word);
-        for (const out of pipeline.targets.get(word)?.out ?? []) prefixes.add(out);
-        continue;
-      }
-      const run = isRunName(word) ? join(runsDir, word) : undefined;
-      if (run !== undefined && this.port.stat(join(this.root, run)) !== undefined) prefixes.add(run);
-      else prefixes.add(this.placeOf(word));
-    }
-    const steps = project === undefined || targets.length === 0 ? [] : selectSteps(project.graph, targets);
-    for (const step of steps) {
-      for (const input of step.inputs) prefixes.add(input.path);
-      for (const output of step.outputs) prefixes.add(output.path);
-    }
-    const named = [...prefixes];
-    const chosen = new Set(steps);
-    const touched = order.filter(
-      (step) =>
-        chosen.has(step) || step.outputs.some(({ path }) => named.some((prefix) => isWithin(path, prefix))),
-    );
-    return {
-      prefixes: named,
-      steps: touched,
-      targets: new Set([...targets, ...touched.map((step) => step.target)]),
-    };
-  }
-
-  /** The path, relative to the project, that a word names. */
-  private placeOf(word: string): string {
-    const path = resolve(this.root, word);
-    const inside = this.shown(path);
-    if (this.port.stat(path) !== undefined && inside !== path) return inside;
-    const names = [...(this.opening.pipeline?.targets.keys() ?? [])];
-    throw new FirnError(
-      'usage',
-      this.port.stat(path) === undefined
-        ? `"${word}" is no target, no run and no path of this project`
-        : `"${word}" is not in this project`,
-      { path: this.root, advice: suggest(word, names) },
-    );
+    return shownIn(this.root, path);
   }
 
   /** What several checks ask for; a failure is each asker's. */
@@ -338,14 +282,4 @@ export class DoctorContext {
     this.done += bytes;
     this.request.onProgress(this.done, this.total);
   }
-
-  /** Whether there is a pipeline.yaml, good or bad. */
-  get hasPipelineFile(): boolean {
-    return this.port.stat(join(this.root, PIPELINE_FILE)) !== undefined;
-  }
-}
-
-/** Whether a path is another one or below it. */
-function isWithin(path: string, folder: string): boolean {
-  return folder === '.' || path === folder || path.startsWith(`${folder}/`);
 }

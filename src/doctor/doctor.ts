@@ -64,10 +64,16 @@ export async function diagnose(request: DoctorRequest): Promise<Diagnosis> {
     const checked: Diagnosis['checked'] = [];
     // One failure behind several checks is one finding.
     const failures = new Set<unknown>();
+    const fail = (check: string, error: unknown): boolean => {
+      if (failures.has(error)) return false;
+      failures.add(error);
+      request.onFailure?.(check, error);
+      return true;
+    };
     for (const group of GROUPS) {
       if (context.isLimited && !group.whenLimited) continue;
       for (const [name, check] of Object.entries(group.checks))
-        for await (const one of guarded(context, name, check, failures)) found.push(one);
+        for await (const one of guarded(context, name, check, fail)) found.push(one);
       const text = await summaryOf(context, group);
       if (text !== undefined) checked.push({ group: group.name, text });
     }
@@ -82,7 +88,7 @@ async function* guarded(
   context: DoctorContext,
   name: string,
   check: Check,
-  failures: Set<unknown>,
+  fail: (check: string, error: unknown) => boolean,
 ): AsyncIterable<Finding> {
   try {
     for await (const one of check(context)) {
@@ -91,8 +97,7 @@ async function* guarded(
     }
   } catch (error) {
     context.signal.throwIfAborted();
-    if (failures.has(error)) return;
-    failures.add(error);
+    if (!fail(name, error)) return;
     yield finding(
       'check-failed',
       null,
