@@ -55,6 +55,7 @@ async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSumm
   }
   const context: ExecuteContext = {
     ...open,
+    cacheDirectory,
     journalDirectory,
     digesters: options.digesters,
     signal: options.signal,

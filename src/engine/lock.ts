@@ -11,7 +11,9 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, FirnError } from '../errors.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
+import { unlinkIfThere } from '../files/remove.js';
 import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
 
 const POLL_MS = 150;
@@ -49,7 +51,10 @@ export async function acquireLock(
   let told = false;
   try {
     await prepare(port, join(prepared, name), options.command);
-    while (!(await tryRename(port, prepared, path))) {
+    for (;;) {
+      // An empty folder may be that of a dead one, whose file was removed by another one who is dead by now as well.
+      tookOver ||= port.list(path).length === 0 && port.stat(path) !== undefined;
+      if (await tryRename(port, prepared, path)) break;
       options.signal?.throwIfAborted();
       const found = readLock(port, path);
       if (found === undefined) {
@@ -110,6 +115,8 @@ export function describeHolder(holder: Holder | undefined): string {
 }
 
 async function prepare(port: Port, file: string, command: string): Promise<void> {
+  // What is decided in the folder of the lock has to outlive a power cut.
+  await makeDurableDirectory(port, dirname(dirname(file)));
   await port.makeDirectory(dirname(file));
   const handle = await port.create(file);
   try {
@@ -129,14 +136,6 @@ async function tryRename(port: Port, folder: string, path: string): Promise<bool
   } catch (error) {
     if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
     throw error;
-  }
-}
-
-async function unlinkIfThere(port: Port, path: string): Promise<void> {
-  try {
-    await port.unlink(path);
-  } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw error;
   }
 }
 

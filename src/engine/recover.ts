@@ -4,10 +4,11 @@
  */
 import { basename, dirname, join } from 'node:path';
 import type { DirectoryEntry, Port } from '../files/port.js';
+import { removeHalfWritten, removeTree } from '../files/remove.js';
 import { isTemporary } from '../files/temporary.js';
 import { type CommitPlace, finishCommit, type PendingCommit, pendingCommits } from './commit.js';
 import type { Lock } from './lock.js';
-import { removeLeftovers, removeTree } from './stage.js';
+import { removeLeftovers } from './stage.js';
 import type { Store } from './store.js';
 import type { Step } from './types.js';
 
@@ -31,6 +32,8 @@ export async function recover(
 ): Promise<Unfinished> {
   const { port, cacheDirectory } = place;
   const unfinished = await completeCommits(place);
+  // Hints are written without the lock as well; one that goes away under its writer is written another time.
+  await removeHalfWritten(port, cacheDirectory);
   const marked = port.stat(join(cacheDirectory, UNSWEPT)) !== undefined;
   if (lock.tookOver || marked) {
     await sweepStages(place, steps);

@@ -5,7 +5,8 @@
  */
 import { dirname } from 'node:path';
 import { FirnError } from '../errors.js';
-import type { ReadPort, WritePort } from '../files/port.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
+import type { Port, ReadPort } from '../files/port.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import { suggest } from '../pipeline/nearest.js';
 import {
@@ -90,8 +91,8 @@ export function loadRegistry(port: ReadPort, path: string): Registry {
 }
 
 /** Replaces the file as a whole, and makes its folder when missing. */
-export async function saveRegistry(port: WritePort, path: string, registry: Registry): Promise<void> {
-  await port.makeDirectory(dirname(path));
+export async function saveRegistry(port: Port, path: string, registry: Registry): Promise<void> {
+  await makeDurableDirectory(port, dirname(path));
   await writeFileAtomic(port, path, formatOrdered(registry.document));
 }
 
