@@ -85,7 +85,11 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
       seconds: round((performance.now() - began) / 1000),
     };
     await finishStep(step, record, result.keep ? undefined : stage, context);
-    await removeReplaced(step, run, context);
+    if (step.removes !== undefined) {
+      // First: once its input is gone the step may be none any more, and then nobody would look for its folder.
+      await stage.close();
+      await removeReplaced(step, run, context);
+    }
     return { status: restored ? 'restored' : 'ran', stats: result.stats };
   } finally {
     if (!isUnfinished(context, step.id)) {

@@ -39,12 +39,17 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-/** Waits until the lock is ours; `onWait` is told once who holds it. */
-export async function acquireLock(
-  port: Port,
-  path: string,
-  options: { command: string; onWait: (holder: string) => void; signal?: AbortSignal },
-): Promise<Lock> {
+export interface LockOptions {
+  command: string;
+  /** Told once who holds it. */
+  onWait: (holder: string) => void;
+  signal?: AbortSignal;
+  /** The file of a dead holder moves here, so that it stays known that nobody has looked yet for what he left. */
+  mark?: string;
+}
+
+/** Waits until the lock is ours. */
+export async function acquireLock(port: Port, path: string, options: LockOptions): Promise<Lock> {
   const prepared = temporaryName(path, `lock-${placeOfPids()}-${process.pid}`);
   const name = `${randomBytes(8).toString('hex')}.json`;
   let tookOver = false;
@@ -61,7 +66,7 @@ export async function acquireLock(
         // Released or taken over a moment ago. Where a rename does not replace an empty folder, it has to go first.
         await port.removeDirectory(path).catch(() => undefined);
       } else if (found.gone) {
-        await unlinkIfThere(port, found.file);
+        await takeAway(port, found.file, options.mark);
         tookOver = true;
       } else {
         if (!told) options.onWait(describeHolder(found.holder));
@@ -136,6 +141,15 @@ async function tryRename(port: Port, folder: string, path: string): Promise<bool
   } catch (error) {
     if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
     throw error;
+  }
+}
+
+/** One file, by its name: whoever else finds him dead may have been faster, and another holder has another file. */
+async function takeAway(port: Port, file: string, mark: string | undefined): Promise<void> {
+  try {
+    await (mark === undefined ? port.unlink(file) : port.rename(file, mark));
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
   }
 }
 
@@ -236,8 +250,11 @@ function readOrEmpty(path: string): string {
   }
 }
 
-/** For `firn unlock`: removes the lock of a holder that cannot be checked from here. */
-export async function removeLock(port: Port, path: string, force: boolean): Promise<void> {
+/**
+ * Removes the lock of a holder that cannot be checked from here; `mark` as for acquireLock. Throws FirnError (conflict) when
+ * he may live and it is not `force`d.
+ */
+export async function removeLock(port: Port, path: string, force: boolean, mark: string): Promise<void> {
   const found = readLock(port, path);
   if (found === undefined) throw new FirnError('missing', 'there is no lock', { path });
   if (!found.gone && !force) {
@@ -248,5 +265,6 @@ export async function removeLock(port: Port, path: string, force: boolean): Prom
       advice: 'If you are sure that it no longer runs, use `firn unlock --force`.',
     });
   }
-  await discard(port, path);
+  await takeAway(port, found.file, mark);
+  await port.removeDirectory(path).catch(() => undefined);
 }

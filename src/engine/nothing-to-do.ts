@@ -70,7 +70,11 @@ async function decided(
 /** What shows that a build has ended since; undefined while one runs, waits, or has left something to be completed. */
 function tracesOfBuilds({ port, cacheDirectory }: BuildOptions): string | undefined {
   const names = port.list(cacheDirectory).map(({ name }) => name);
-  if (isLockWanted(lockIn(cacheDirectory), names) || names.includes(UNSWEPT) || names.some(isHalfWritten))
+  if (
+    isLockWanted(lockIn(cacheDirectory), names) ||
+    names.includes(UNSWEPT) ||
+    names.some((name) => isHalfWritten(name))
+  )
     return undefined;
   if (port.list(journalIn(cacheDirectory)).length > 0) return undefined;
   const records = port.stat(recordsIn(cacheDirectory));

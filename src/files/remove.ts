@@ -23,9 +23,9 @@ export async function removeTree(port: Port, path: string): Promise<void> {
   if (port.stat(path) !== undefined) await port.removeDirectory(path);
 }
 
-/** Removes the half-written files that killed processes left in a folder whose files nobody else writes now. */
-export async function removeHalfWritten(port: Port, folder: string): Promise<void> {
+/** Removes the half-written files that killed processes left in a folder, where nobody else writes any of this label now. */
+export async function removeHalfWritten(port: Port, folder: string, label?: string): Promise<void> {
   for (const { name, kind } of port.list(folder)) {
-    if (kind === 'file' && isHalfWritten(name)) await unlinkIfThere(port, join(folder, name));
+    if (kind === 'file' && isHalfWritten(name, label)) await unlinkIfThere(port, join(folder, name));
   }
 }

@@ -14,8 +14,8 @@ export function temporaryName(path: string, label = HALF_WRITTEN): string {
 }
 
 /** Whether it has the name of a file that is being written to replace another one. */
-export function isHalfWritten(path: string): boolean {
-  return basename(path).startsWith(`${TEMPORARY_PREFIX}${HALF_WRITTEN}-`);
+export function isHalfWritten(path: string, label = HALF_WRITTEN): boolean {
+  return basename(path).startsWith(`${TEMPORARY_PREFIX}${label}-`);
 }
 
 export function isTemporary(path: string): boolean {

@@ -9,8 +9,8 @@ import type { Port, WriteHandle, WritePort } from '../../src/files/port.js';
 
 /**
  * `lost`: nothing is there that was not synced. `names kept`: every new name is there and every old one gone, but files
- * hold only what was synced, so new ones are empty. `removals kept`: names that were not synced are not there, and yet
- * names that are gone are gone.
+ * hold only what was synced, so new ones are empty. `removals kept`: new names are not there, and yet what was unlinked is
+ * gone. A rename happens or does not.
  */
 export const SURVIVALS = ['lost', 'names kept', 'removals kept'] as const;
 export type Survival = (typeof SURVIVALS)[number];
@@ -29,6 +29,7 @@ type Node = File | Folder;
 export class PowerCut {
   /** Everything that has a name now. An inode that is freed is forgotten, since another file may get its number. */
   private readonly nodes = new Map<bigint, Node>();
+  private readonly unlinked = new Set<Node>();
   private readonly top: Folder;
 
   /** `origin` is another copy of `root` as it is now, all of it synced. */
@@ -63,16 +64,8 @@ export class PowerCut {
         await port.rename(from, to);
         if (replaced !== undefined) this.nodes.delete(replaced);
       },
-      unlink: async (path) => {
-        const gone = inodeAt(path);
-        await port.unlink(path);
-        if (gone !== undefined) this.nodes.delete(gone);
-      },
-      removeDirectory: async (path) => {
-        const gone = inodeAt(path);
-        await port.removeDirectory(path);
-        if (gone !== undefined) this.nodes.delete(gone);
-      },
+      unlink: (path) => this.removing(path, () => port.unlink(path)),
+      removeDirectory: (path) => this.removing(path, () => port.removeDirectory(path)),
       sync: async (path) => {
         this.fileAt(path).synced = readFileSync(path);
       },
@@ -82,6 +75,15 @@ export class PowerCut {
       },
     };
     return Object.assign(Object.create(port) as Port, view);
+  }
+
+  private async removing(path: string, remove: () => Promise<void>): Promise<void> {
+    const inode = inodeAt(path);
+    const node = inode === undefined ? undefined : this.nodeAt(path);
+    await remove();
+    if (inode === undefined || node === undefined) return;
+    this.nodes.delete(inode);
+    this.unlinked.add(node);
   }
 
   private watchHandle(handle: WriteHandle): WriteHandle {
@@ -125,7 +127,7 @@ export class PowerCut {
     let names: Map<string, Node>;
     if (survival === 'names kept') names = present;
     else if (survival === 'lost') names = folder.synced;
-    else names = new Map([...folder.synced].filter(([name]) => present.has(name)));
+    else names = new Map([...folder.synced].filter(([, node]) => !this.unlinked.has(node)));
     for (const [name, node] of names) {
       const path = join(target, name);
       if (node instanceof File) leaveFile(node, path);
