@@ -256,3 +256,18 @@ async function readHeadText(port: ReadPort, path: string): Promise<string | unde
     await handle.close();
   }
 }
+
+/** As an empty list ends the file, when firn wrote it. */
+const NO_SEQUENCES = '"sequences": []\n}\n';
+
+/** Whether the file lists every row; also said of one that another program wrote anew. */
+export async function listsSequences(port: ReadPort, path: string): Promise<boolean> {
+  const handle = await port.open(path);
+  try {
+    const end = Buffer.alloc(Math.min(handle.size, NO_SEQUENCES.length));
+    await handle.read(end, handle.size - end.length);
+    return end.toString('latin1') !== NO_SEQUENCES;
+  } finally {
+    await handle.close();
+  }
+}

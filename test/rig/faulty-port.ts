@@ -16,6 +16,8 @@ const CHANGES = [
   'syncDirectory',
   'copy',
   'setTimes',
+  'setMode',
+  'link',
 ] as const;
 
 /** `count.done` is how many changes were asked for. */
