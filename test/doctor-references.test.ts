@@ -1,6 +1,7 @@
 /** `firn doctor` on references and their indexes: each way to be broken is found, and nothing else. */
-import { cpSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync } from 'node:fs';
 import { suite } from 'uvu';
+import * as assert from 'uvu/assert';
 import { NPROBE_AT } from '../src/faiss/format.js';
 import { readIndexHeader } from '../src/faiss/header.js';
 import { encodeTrailer, readTrailer } from '../src/faiss/trailer.js';
@@ -34,6 +35,16 @@ function flipBit(project: TestProject, path: string, fromEnd: number): void {
   const bytes = project.read(path);
   bytes[bytes.length - fromEnd] ^= 1;
   project.write(path, bytes);
+}
+
+const RELEASE = `${REFERENCE}/releases/reference_v1`;
+
+/** With a release that can be written to, as root always can. */
+async function released(project: TestProject): Promise<void> {
+  const { code, stderr } = await project.firn('release', 'v1', '--date', '2024-11-01');
+  assert.is(code, 0, stderr);
+  chmodSync(project.path(RELEASE), 0o755);
+  for (const name of readdirSync(project.path(RELEASE))) chmodSync(project.path(`${RELEASE}/${name}`), 0o644);
 }
 
 const CASES: { [what: string]: Broken } = {
@@ -97,28 +108,28 @@ const CASES: { [what: string]: Broken } = {
       project.remove('cache');
     },
     args: ['--full'],
-    message: /`sequences` lists other rows/,
+    message: /lists sequences that are not those of its runs/,
   },
   'a bit of the array has flipped': {
     finds: ['reference-altered'],
     breaks: (project) => flipBit(project, ARRAY, 5),
     args: ['--full'],
     path: ARRAY,
-    message: /the rows of B\/r1 are not what they were/,
+    message: /is not the array that its metadata names, does not hold the values of B\/r1 in rows 40 to 59/,
     remedy: /`firn build reference`/,
   },
   'bytes were added at its end': {
     finds: ['reference-altered'],
     breaks: (project) => project.write(ARRAY, Buffer.concat([project.read(ARRAY), Buffer.alloc(9)])),
     args: ['--full'],
-    message: /its header or its end was changed, and all rows are right/,
+    message: /^is not the array that its metadata names$/,
   },
   'a bit of the index has flipped': {
-    finds: ['index-unused'],
+    finds: ['index-altered'],
     breaks: (project) => flipBit(project, INDEX, project.read(INDEX).length - 60),
     args: ['--full'],
     path: INDEX,
-    message: /what it holds as row 0 is not that row/,
+    message: /other vectors than the rows of the array/,
   },
   'rows of a run that is gone': {
     finds: ['reference-retained'],
@@ -128,6 +139,35 @@ const CASES: { [what: string]: Broken } = {
     },
     path: REFERENCE,
     message: /1 run that is no longer on disk, and may be the only copy: B\/r1/,
+  },
+  'rows of a run that is gone, and a release holds them: nothing is wrong': {
+    finds: [],
+    async breaks(project) {
+      await project.firn('release', 'v1', '--date', '2024-11-01');
+      project.remove(`${RUNS}/B/r1`);
+      await project.build();
+    },
+    args: ['--full'],
+  },
+  'a release lacks a file': {
+    finds: ['release-damaged'],
+    async breaks(project) {
+      await released(project);
+      project.remove(`${RELEASE}/reference_v1.faiss`);
+    },
+    path: RELEASE,
+    message: /^the release v1 is not whole: lacks reference_v1\.faiss$/,
+    remedy: /`firn verify data\/reference\/releases\/reference_v1`/,
+  },
+  'a bit of a release has flipped': {
+    finds: ['release-damaged'],
+    async breaks(project) {
+      await released(project);
+      flipBit(project, `${RELEASE}/reference_v1.npy`, 5);
+    },
+    args: ['--full'],
+    path: RELEASE,
+    message: /reference_v1\.npy is not what SHA256SUMS says/,
   },
   'no index beside more than 10,000 rows': {
     finds: ['index-missing'],
@@ -302,7 +342,7 @@ const OLDER: {
     finds: ['reference-rows', 'reference-foreign', 'pipeline-missing'],
     make: "np.save(p + '_embeddings.npy', x[:5])",
     args: ['--full'],
-    message: /lists 20 rows, and .* has 5/,
+    message: /speaks of 20 rows, and .* has 5/,
   },
 };
 

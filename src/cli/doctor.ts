@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import type { Diagnosis, Finding, Severity } from '../doctor/doctor.js';
 import { act, EXIT, globalOptions, note, print, printJson } from './main.js';
-import { progressLine } from './reporters/progress-line.js';
+import { progressLine } from './progress.js';
 import { plural, safe } from './text.js';
 
 interface DoctorFlags {
@@ -41,7 +41,7 @@ is wrong, 130 interrupted.`,
       act(async (signal) => {
         const { diagnose, isWrong } = await import('../doctor/doctor.js');
         if (flags.full && flags.quick) throw await contradiction();
-        const progress = progressLine();
+        const progress = progressLine('doctor');
         let diagnosis: Diagnosis;
         try {
           diagnosis = await diagnose({
@@ -51,13 +51,13 @@ is wrong, 130 interrupted.`,
             signal,
             onFailure: (check, error) => {
               if (process.env.FIRN_DEBUG === undefined || !(error instanceof Error)) return;
-              progress.clear();
+              progress.end();
               note(`${safe(check)}: ${safe(String(error.stack), true)}`);
             },
-            onProgress: (done, total) => progress.show('read', done, total),
+            onProgress: (done, total) => progress.show(done, total, 'bytes'),
           });
         } finally {
-          progress.clear();
+          progress.end();
         }
         if (flags.json) showJson(diagnosis);
         else show(diagnosis, flags.all ?? false);

@@ -13,6 +13,7 @@ import { FirnError } from '../errors.js';
 import { glanceAt } from '../files/glance.js';
 import type { Port } from '../files/port.js';
 import { CACHE_FOLDER, digestersOf } from '../project.js';
+import { DEFAULT_REFERENCE } from '../reference/files.js';
 import { type Discovered, discoverRuns, type Run } from '../runs/discover.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
@@ -42,8 +43,7 @@ export interface DoctorRequest {
   onProgress?: (done: number, total: number) => void;
 }
 
-/** A reference where no pipeline.yaml says otherwise, and the folder that such folders stand in. */
-const DEFAULT_REFERENCE = 'data/reference';
+/** The folder that references stand in, where no pipeline.yaml says otherwise. */
 const DATA = 'data';
 
 type Request = Required<Pick<DoctorRequest, 'only' | 'full' | 'port' | 'now' | 'signal' | 'onProgress'>>;
@@ -270,6 +270,18 @@ export class DoctorContext {
       this.digests.set(path, known);
     }
     return known;
+  }
+
+  /** For work that counts in units of its own: so many bytes are read while it goes from nothing to all. */
+  share(bytes: number): (done: number, total: number) => void {
+    this.expect(bytes);
+    let told = 0;
+    return (done, total) => {
+      const now = total === 0 ? bytes : Math.min(bytes, Math.floor((bytes * done) / total));
+      if (now <= told) return;
+      this.progress(now - told);
+      told = now;
+    };
   }
 
   /** More bytes are going to be read. */

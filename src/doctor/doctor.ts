@@ -16,6 +16,7 @@ import { machineChecks } from './machine.js';
 import { nextBuildChecks } from './next-build.js';
 import { pipelineChecks } from './pipeline.js';
 import { referenceChecks } from './references.js';
+import { releaseChecks } from './releases.js';
 import { rightsChecks } from './rights.js';
 import { runArrayChecks } from './run-arrays.js';
 import { runFolderChecks } from './run-folders.js';
@@ -32,6 +33,7 @@ const GROUPS: readonly Group[] = [
   pipelineChecks,
   referenceChecks,
   indexChecks,
+  releaseChecks,
   nextBuildChecks,
   cacheChecks,
   leftoverChecks,

@@ -4,6 +4,7 @@ import { pendingCommits } from '../engine/commit.js';
 import { journalIn, lockIn } from '../engine/context.js';
 import { UNSWEPT } from '../engine/recover.js';
 import { isTemporary } from '../files/temporary.js';
+import { CACHE_FOLDER } from '../project.js';
 import { isBusy } from './cache.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
@@ -46,10 +47,11 @@ async function* temporaries(context: DoctorContext): AsyncIterable<Finding> {
 
 /** Folders in which the next build looks for leftovers by itself. */
 function sweptFolders({ port, cacheDirectory, opening }: DoctorContext): Set<string> {
+  const always = [CACHE_FOLDER];
   const marked = port.stat(join(cacheDirectory, UNSWEPT)) !== undefined;
-  if (!marked && port.stat(lockIn(cacheDirectory)) === undefined) return new Set();
+  if (!marked && port.stat(lockIn(cacheDirectory)) === undefined) return new Set(always);
   const steps = opening.project?.graph.order ?? [];
-  return new Set(steps.flatMap(({ outputs }) => outputs.map(({ path }) => dirname(path))));
+  return new Set([...always, ...steps.flatMap(({ outputs }) => outputs.map(({ path }) => dirname(path)))]);
 }
 
 /** Wherever firn writes. */

@@ -3,15 +3,13 @@
  * wrote. Knows no index.
  */
 import { join } from 'node:path';
-import { convertBytes } from '../arrays/convert-bytes.js';
-import { ArrayHasher } from '../arrays/digest.js';
-import { openArray } from '../arrays/open.js';
-import { FirnError } from '../errors.js';
 import { referenceTarget } from '../reference/index-target.js';
-import { runName, startsOf } from '../reference/layout.js';
-import { metadataProblems, type ReferenceFacts } from '../reference/metadata.js';
-import { readRowSources } from '../reference/row-sources.js';
+import { type Range, runName, startsOf } from '../reference/layout.js';
+import { metadataProblems, type ReferenceFacts, readMetadata } from '../reference/metadata.js';
+import { verifyReference } from '../reference/verify.js';
 import { someOf } from '../reference/warnings.js';
+import { findReleases, stemIn } from '../release/find.js';
+import { filesIn } from '../release/names.js';
 import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
@@ -98,7 +96,6 @@ async function* addsUp(context: DoctorContext): AsyncIterable<Finding> {
       continue;
     }
     const problems = await metadataProblems(context.port, metadata.path);
-    if (context.full && problems.length === 0) problems.push(...(await listProblems(context, look, facts)));
     if (problems.length > 0)
       yield finding(
         'reference-metadata',
@@ -120,28 +117,8 @@ async function* addsUp(context: DoctorContext): AsyncIterable<Finding> {
   }
 }
 
-/** The list of every row, where there is one, against the ranges. */
-async function listProblems(
-  context: DoctorContext,
-  { metadata }: ReferenceLook,
-  facts: ReferenceFacts,
-): Promise<string[]> {
-  const path = metadata?.path as string;
-  const said = facts.ranges.filter(({ count }) => count > 0);
-  try {
-    const listed = await readRowSources(context.port, path);
-    const text = (rows: readonly { dataset: string; run_id: string; count: number }[]): string =>
-      rows.map((row) => `${row.count} ${runName(row)}`).join('\n');
-    return text(listed) === text(said) ? [] : ['`sequences` lists other rows than the ranges'];
-  } catch (error) {
-    // The list can be turned off.
-    if (error instanceof FirnError && error.message === 'lists no rows') return [];
-    return [findingOf('reference-metadata', null, error, '').message];
-  }
-}
-
-async function* foreign(context: DoctorContext, look: ReferenceLook): AsyncIterable<Finding> {
-  const { directory, prefix, array, metadata } = look;
+function* foreign(context: DoctorContext, look: ReferenceLook): Iterable<Finding> {
+  const { directory, prefix, metadata } = look;
   const path = context.shown(metadata?.path as string);
   context.told.add(editedKey(path));
   yield finding(
@@ -152,90 +129,73 @@ async function* foreign(context: DoctorContext, look: ReferenceLook): AsyncItera
       ? `${command('firn', 'adopt', directory)} takes it over, rows and row numbers as they are.`
       : 'To build on it, copy its files as consolidated_embeddings.npy and consolidated_metadata.json into a folder, and use `firn adopt` on that.',
   );
-  if (!context.full || array?.shape === undefined) return;
-  try {
-    const rows = (await readRowSources(context.port, metadata?.path as string)).reduce(
-      (sum, { count }) => sum + count,
-      0,
-    );
-    if (rows === array.shape.rows) return;
-    yield finding(
-      'reference-rows',
-      path,
-      `lists ${rows} rows, and ${context.shown(array.path)} has ${array.shape.rows}: the two are of different states`,
-      rebuild(context, look),
-    );
-  } catch (error) {
-    context.signal.throwIfAborted();
-    yield findingOf('reference-metadata', path, error, rebuild(context, look));
-  }
 }
 
-/** The array against its metadata, and which runs' rows are wrong. Only where every byte is read. */
+/** Every byte of array and metadata, as `firn verify` reads them. Indexes have a check of their own. */
 async function* bytes(context: DoctorContext): AsyncIterable<Finding> {
   if (!context.full) return;
   for (const look of await context.references()) {
-    const { array } = look;
-    const facts = look.metadata?.facts;
-    if (array?.shape === undefined || facts === undefined) continue;
-    if ((await context.fileDigest(array.path)) === facts.embeddings) continue;
-    const shown = context.shown(array.path);
-    context.told.add(shown);
-    const wrong = await wrongRanges(context, array.path, facts);
-    const rows = array.shape.rows === startsOf(facts.ranges)[facts.ranges.length];
-    yield finding(
-      'reference-altered',
-      shown,
-      `is not what its metadata says: ${
-        !rows
-          ? 'it has another number of rows'
-          : wrong.length === 0
-            ? 'its header or its end was changed, and all rows are right'
-            : `the rows of ${someOf(wrong)} are not what they were`
-      }`,
-      rebuild(context, look),
-    );
-  }
-}
-
-/** The runs whose rows in the array have another digest than the metadata says. */
-async function wrongRanges(
-  { port, signal, workers }: DoctorContext,
-  path: string,
-  facts: ReferenceFacts,
-): Promise<string[]> {
-  const reader = await openArray(port, path);
-  try {
-    const starts = startsOf(facts.ranges);
-    const wrong: string[] = [];
-    for (const [i, range] of facts.ranges.entries()) {
-      const to = starts[i] + range.count;
-      if (to > reader.rows || reader.dims !== facts.dims) {
-        wrong.push(runName(range));
-        continue;
-      }
-      const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims: reader.dims }, workers);
-      for await (const block of reader.blocks({ from: starts[i], to, signal }))
-        await hasher.update(convertBytes(block.bytes, reader.dtype, range.dtype));
-      if ((await hasher.digest()) !== range.digest) wrong.push(runName(range));
+    const { array, metadata, directory } = look;
+    if (array?.shape === undefined || metadata === undefined || metadata.error !== undefined) continue;
+    const taken = new Map<string, string>();
+    for (const { path } of [array, metadata]) taken.set(path, await context.fileDigest(path));
+    const files = {
+      directory: join(context.root, directory),
+      embeddings: array.path,
+      metadata: metadata.path,
+      index: undefined,
+    };
+    const { port, workers, signal } = context;
+    const onProgress = context.share(array.stat.size);
+    const { findings } = await verifyReference({ port, files, workers, signal, taken, onProgress });
+    for (const file of [array, metadata]) {
+      const shown = context.shown(file.path);
+      const problems = findings.filter(({ path }) => `${directory}/${path}` === shown);
+      // Of other rows: that is told, and all else hangs on it.
+      if (problems.length === 0 || context.told.has(context.shown(array.path))) continue;
+      context.told.add(shown);
+      const text = someOf(problems.map(({ problem }) => problem));
+      const code =
+        file === array
+          ? 'reference-altered'
+          : metadata.facts === undefined
+            ? 'reference-rows'
+            : 'reference-metadata';
+      yield finding(code, shown, text, rebuild(context, look));
     }
-    return wrong;
-  } finally {
-    await reader.close();
   }
 }
 
 async function* retained(context: DoctorContext): AsyncIterable<Finding> {
+  const released = await releasedRuns(context);
   for (const look of await context.references()) {
     if (look.prefix !== 'consolidated' || look.array === undefined) continue;
-    const only = onlyHere(context, look.metadata?.facts);
+    const only = (look.metadata?.facts?.ranges ?? [])
+      .filter((range) => context.isGone(runName(range)) && !released.has(releasedKey(range)))
+      .map(runName);
     if (only.length === 0) continue;
-    const shown = context.shown(join(context.root, look.directory));
+    const shown = look.directory;
+    const one = only.length === 1;
     yield finding(
       'reference-retained',
       shown,
-      `holds rows of ${only.length} ${only.length === 1 ? 'run' : 'runs'} that ${only.length === 1 ? 'is' : 'are'} no longer on disk, and may be the only copy: ${someOf(only)}`,
+      `holds rows of ${plural(only.length, 'run')} that ${one ? 'is' : 'are'} no longer on disk, and may be the only copy: ${someOf(only)}`,
       `Back the folder up, for example with ${command('rsync', '-a', `${shown}/`, `/backup/${shown}/`)}.`,
     );
   }
+}
+
+/** Runs that releases hold as well, with their values. */
+async function releasedRuns({ port, root, opening }: DoctorContext): Promise<Set<string>> {
+  const held = new Set<string>();
+  for (const { directory } of await findReleases(port, { root, pipeline: opening.pipeline ?? {} })) {
+    const { metadata } = filesIn(stemIn(port, directory));
+    const facts = await readMetadata(port, join(directory, metadata)).catch(() => undefined);
+    for (const range of facts?.ranges ?? []) held.add(releasedKey(range));
+  }
+  return held;
+}
+
+function releasedKey(range: Range): string {
+  return `${runName(range)} ${range.digest}`;
 }
