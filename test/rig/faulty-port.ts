@@ -41,6 +41,8 @@ const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   list: true,
   readText: true,
   realPath: true,
+  space: true,
+  refusal: true,
 };
 
 const never = (): Promise<never> => new Promise(() => undefined);
