@@ -1,10 +1,12 @@
 /** `firn build`: builds what is stale, says what it would build, or asks whether it would. */
 import type { Command } from 'commander';
-import type { Listener, StepOutcome } from '../engine/events.js';
+import type { BuildEvent, Listener, StepOutcome } from '../engine/events.js';
 import type { PlannedStep } from '../engine/plan.js';
 import type { Reason } from '../engine/types.js';
 import { FirnError } from '../errors.js';
+import { disk } from '../files/disk.js';
 import { textOf } from '../system-errors.js';
+import type { JobPage } from './job-summary.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { plural, safe } from './text.js';
 
@@ -40,42 +42,80 @@ Examples:
 
 Exit codes: 0 done, 1 a step failed (with --check: something is stale), 2 the request or pipeline.yaml is wrong, 130 interrupted.`,
     )
-    .action((targets: string[], flags: BuildFlags, command: Command) =>
-      act(async (signal) => {
-        checkFlags(flags);
-        const { build, openProject, plan } = await import('../project.js');
-        const { chooseReporter } = await import('./reporters/choose.js');
-        const project = await openProject(globalOptions(command));
-        for (const warning of project.warnings) note(`warning: ${safe(warning)}`);
-        for (const { path, reason } of project.ignored) note(`passed over ${safe(path)}: it ${safe(reason)}`);
-        const request = {
-          targets,
-          signal,
-          force: flags.force ?? false,
-          jobs: flags.jobs,
-          keepGoing: flags.keepGoing ?? false,
-        };
-        if (flags.dryRun || flags.check) {
-          return showPlan(await plan(project, request), flags);
+    .action((targets: string[], flags: BuildFlags, command: Command) => {
+      const { directory } = globalOptions(command);
+      return act(async (signal) => {
+        const { openJobPage } = await import('./job-summary.js');
+        const page = flags.dryRun || flags.check ? undefined : openJobPage(disk);
+        try {
+          return await run(targets, flags, { directory, signal, page });
+        } catch (error) {
+          if (!signal.aborted) await page?.addFailure(error);
+          throw error;
         }
-        const reporter: Listener = flags.json ? () => undefined : chooseReporter(flags.explain ?? false);
-        const summary = await build(project, { ...request, onEvent: reporter });
-        if (flags.json) {
-          const { ran, fresh, restored, failed, interrupted, skipped, seconds } = summary;
-          printJson({
-            ran,
-            fresh,
-            restored,
-            failed,
-            interrupted,
-            skipped,
-            seconds,
-            steps: summary.outcomes.map(outcomeJson),
-          });
-        }
-        return summary.failed > 0 || summary.skipped > 0 ? EXIT.failed : EXIT.done;
-      }),
-    );
+      }, directory);
+    });
+}
+
+interface Place {
+  directory: string;
+  signal: AbortSignal;
+  page: JobPage | undefined;
+}
+
+async function run(
+  targets: string[],
+  flags: BuildFlags,
+  { directory, signal, page }: Place,
+): Promise<number> {
+  checkFlags(flags);
+  const { build, openProject, plan } = await import('../project.js');
+  const { chooseReporter } = await import('./reporters/choose.js');
+  const reporter = chooseReporter(flags.explain ?? false, directory);
+  const warn = (message: string, step?: string): void => {
+    const event: BuildEvent = { type: 'warning', message, ...(step === undefined ? {} : { step }) };
+    page?.listen(event);
+    if (!flags.json) reporter(event);
+    else note(`warning: ${step === undefined ? '' : `${safe(step)}: `}${safe(message)}`);
+  };
+  const project = await openProject({ directory });
+  for (const warning of project.warnings) warn(warning);
+  for (const { path, reason } of project.ignored) note(`passed over ${safe(path)}: it ${safe(reason)}`);
+  const request = {
+    targets,
+    signal,
+    force: flags.force ?? false,
+    jobs: flags.jobs,
+    keepGoing: flags.keepGoing ?? false,
+  };
+  if (flags.dryRun || flags.check) {
+    const steps = await plan(project, request);
+    for (const { id, warnings = [] } of steps) for (const message of warnings) warn(message, id);
+    return showPlan(steps, flags);
+  }
+  const onEvent: Listener = (event) => {
+    if (!flags.json) reporter(event);
+    page?.listen(event);
+  };
+  const summary = await build(project, { ...request, onEvent });
+  if (page !== undefined) {
+    const { outputBytes } = await import('../output-bytes.js');
+    await page.addBuild(summary, outputBytes(project));
+  }
+  if (flags.json) {
+    const { ran, fresh, restored, failed, interrupted, skipped, seconds, outcomes } = summary;
+    printJson({
+      ran,
+      fresh,
+      restored,
+      failed,
+      interrupted,
+      skipped,
+      seconds,
+      steps: outcomes.map(outcomeJson),
+    });
+  }
+  return summary.failed > 0 || summary.skipped > 0 ? EXIT.failed : EXIT.done;
 }
 
 function checkFlags(flags: BuildFlags): void {
@@ -114,8 +154,6 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
   const stale = steps.filter((step) => step.action !== 'fresh');
   const blocked = steps.filter((step) => step.action === 'blocked');
   const code = (flags.check ? stale : blocked).length > 0 ? EXIT.failed : EXIT.done;
-  for (const { id, warnings = [] } of steps)
-    for (const message of warnings) note(`warning: ${safe(id)}: ${safe(message)}`);
   if (flags.json) {
     const count = (action: PlannedStep['action']) => steps.filter((step) => step.action === action).length;
     printJson({
