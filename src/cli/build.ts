@@ -40,7 +40,8 @@ Examples:
   firn build -n --explain         what would be built, with every reason
   firn build --check              for scripts: is all of it up to date?
 
-Exit codes: 0 done, 1 a step failed (with --check: something is stale), 2 the request or pipeline.yaml is wrong, 130 interrupted.`,
+Exit codes: 0 done, 1 a step failed (with --check: something is stale), 2 the request or
+pipeline.yaml is wrong, 130 interrupted.`,
     )
     .action((targets: string[], flags: BuildFlags, command: Command) => {
       const { directory } = globalOptions(command);

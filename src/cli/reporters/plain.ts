@@ -56,7 +56,7 @@ function statsText(stats: { [name: string]: Json } | undefined): string {
 }
 
 /** What a step said of itself, for people: its numbers and words. */
-export function statsOf(stats: { [name: string]: Json } | undefined): string {
+export function statsOf(stats: { [name: string]: Json } | null | undefined): string {
   const parts: string[] = [];
   for (const [name, value] of Object.entries(stats ?? {})) {
     if (typeof value === 'number') parts.push(`${name} ${showNumber(name, value)}`);
