@@ -62,7 +62,7 @@ export async function register(
   added: { version: string; model: string; description?: string },
   options: RegistryOptions = {},
 ): Promise<RegisterOutcome> {
-  return change(place, options, (registry) => {
+  return changeRegistry(place, options, (registry) => {
     const changed = registerVersion(registry, added, new Date());
     if (changed === registry) return [registry, 'unchanged'];
     return [changed, registry.versions.has(added.version) ? 'described' : 'added'];
@@ -79,7 +79,7 @@ export async function tag(
   version: string,
   options: RegistryOptions & { force?: boolean } = {},
 ): Promise<string> {
-  return change(place, options, (registry) => {
+  return changeRegistry(place, options, (registry) => {
     const name = runNameAt(place.root, place.runsDir, run);
     const own = ownVersion(place, name);
     if (own !== undefined && own !== version) {
@@ -103,7 +103,7 @@ export async function tagUntagged(
   version: string,
   options: RegistryOptions = {},
 ): Promise<{ tagged: string[]; others: number }> {
-  return change(place, options, (registry) => {
+  return changeRegistry(place, options, (registry) => {
     const runs = runsOnDisk(place);
     const untagged = runs.filter(
       (name) => (versionOf(registry, name) ?? ownVersion(place, name)) === undefined,
@@ -134,9 +134,9 @@ export function versionLookup(place: RegistryPlace): (run: string) => string | u
   return (run) => versionOf(registry, run) ?? ownVersion(place, run);
 }
 
-/** Reads the registry, and writes back what the action makes of it. */
-async function change<T>(
-  place: RegistryPlace,
+/** Reads the registry, and writes back what `action` makes of it; nothing when that is the same one. */
+export async function changeRegistry<T>(
+  place: Omit<RegistryPlace, 'runsDir'>,
   { signal, onWait = () => undefined }: RegistryOptions,
   action: (registry: Registry) => [changed: Registry, answer: T],
 ): Promise<T> {
@@ -156,7 +156,7 @@ async function change<T>(
   }
 }
 
-function load({ port, root, versionsFile }: RegistryPlace): Registry {
+function load({ port, root, versionsFile }: Omit<RegistryPlace, 'runsDir'>): Registry {
   return loadRegistry(port, join(root, versionsFile));
 }
 
