@@ -32,6 +32,8 @@ const CHANGES: Record<keyof WritePort, true> = {
   syncDirectory: true,
   copy: true,
   setTimes: true,
+  setMode: true,
+  link: true,
 };
 const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   stat: true,
