@@ -8,7 +8,8 @@ export type { BuildEvent, BuildSummary, StepOutcome, StepStatus } from './engine
 export type { PlannedStep } from './engine/plan.js';
 export type { Json, Reason, ReasonCode } from './engine/types.js';
 export { type ErrorDetails, type ErrorKind, FirnError } from './errors.js';
-// Runs, references, model versions, search.
+export type { Finding } from './finding.js';
+// Runs, references, releases, model versions, search.
 export {
   DataManager,
   type DataManagerOptions,
@@ -26,6 +27,7 @@ export {
   type ProjectOptions,
   type TargetInfo,
 } from './library/project.js';
+export type { ReleaseInfo, ReleaseOptions, ReleaseResult, VerifyOptions } from './library/releases.js';
 export { openRun, type ReadOptions, type RunBlock, type RunReader } from './library/run-reader.js';
 export type { BuildRequest } from './project.js';
 export type { IndexState, ReferenceContents, ReferenceRun } from './reference/contents.js';
@@ -36,3 +38,4 @@ export type { RunFileKind, RunFiles } from './runs/run-files.js';
 export type { ModelVersion } from './runs/versions.js';
 export type { SearchAnswer, Searcher, SearchHit, SearchQuery } from './search.js';
 export type { StepState, TargetStatus } from './status.js';
+export type { VerifyReport } from './verify.js';

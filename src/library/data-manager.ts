@@ -9,6 +9,7 @@ import type { RegisterOutcome, RegistryOptions, RegistryPlace, VersionInfo } fro
 import type { VersionComparison } from '../runs/compare-versions.js';
 import type { RunFiles } from '../runs/run-files.js';
 import type { SearchAnswer, Searcher, SearchQuery } from '../search.js';
+import type { ReleaseInfo } from './releases.js';
 import type { RunReader } from './run-reader.js';
 
 /** A run: a folder `<runs>/<dataset>/<run>/` that holds embeddings or another file of an analysis. */
@@ -49,7 +50,7 @@ export interface RunQuery {
 
 /** Where and how to search. */
 export interface SearchSettings {
-  /** The directory of a reference (seen from the project), or the name of the target that makes it; `data/reference`. */
+  /** A directory (seen from the project), the tag of a release, or the target that makes it; `data/reference` unless told. */
   reference?: string;
   /** How many neighbours (10). */
   topK?: number;
@@ -86,7 +87,6 @@ export interface DataManagerOptions {
   directory?: string;
 }
 
-const DEFAULT_REFERENCE = 'data/reference';
 /** What pipeline_results.json may hold: cluster labels and scores are lists of all sequences. */
 const RESULTS_LIMIT = 256 * 1024 * 1024;
 
@@ -181,17 +181,23 @@ export class DataManager {
   /** The references that targets make, and the one in `data/reference` when no target makes it. */
   async references(): Promise<ReferenceInfo[]> {
     const { findReferences } = await import('./reference-list.js');
-    return findReferences(this.directory, DEFAULT_REFERENCE);
+    return findReferences(this.directory);
   }
 
   /**
-   * What one reference holds, by its directory or the target that makes it (`data/reference` unless told).
+   * What one reference holds: by its directory, the tag of a release or the target that makes it (`data/reference`).
    * @throws FirnError missing when there is none
    */
   async reference(reference?: string): Promise<ReferenceContents> {
     const { referenceContents } = await import('../reference/contents.js');
     const { disk } = await import('../files/disk.js');
     return referenceContents(disk, await this.directoryOf(reference));
+  }
+
+  /** The releases, by date: what each holds, and which of its files are gone. `project.verify` reads every byte. */
+  async releases(): Promise<ReleaseInfo[]> {
+    const { listedReleases } = await import('./releases.js');
+    return listedReleases(this.directory);
   }
 
   /** The registered model versions, in the order of registration, with the runs that are tagged with each. */
@@ -245,7 +251,7 @@ export class DataManager {
     return { port: disk, root, runsDir: pipeline.runsDir, versionsFile: pipeline.versionsFile };
   }
 
-  private async directoryOf(reference = DEFAULT_REFERENCE): Promise<string> {
+  private async directoryOf(reference: string | undefined): Promise<string> {
     const { referenceDirectory } = await import('./reference-list.js');
     return referenceDirectory(this.directory, reference);
   }

@@ -7,7 +7,9 @@ import type { BuildEvent, BuildSummary } from '../engine/events.js';
 import type { PlannedStep } from '../engine/plan.js';
 import type { BuildRequest, Project as LoadedProject } from '../project.js';
 import type { TargetStatus } from '../status.js';
+import type { VerifyReport } from '../verify.js';
 import { DataManager } from './data-manager.js';
+import type { ReleaseOptions, ReleaseResult, VerifyOptions } from './releases.js';
 
 /** Which project. */
 export interface ProjectOptions {
@@ -63,6 +65,19 @@ export interface Project {
    * stops and rejects with that.
    */
   build(request?: BuildRequest): Promise<BuildSummary>;
+  /**
+   * Copies a reference under a tag: immutable, checksummed, with its provenance. The same release again is found and not
+   * made anew.
+   * @throws FirnError usage for a tag or date that is none, missing without a reference, conflict when the tag stands for
+   *   something else
+   */
+  release(tag: string, options?: ReleaseOptions): Promise<ReleaseResult>;
+  /**
+   * Reads every byte of a release (by its tag), a reference or another directory of firn's. What is not as it should be is
+   * in the report and not thrown.
+   * @throws FirnError missing or usage when there is no such thing
+   */
+  verify(tagOrDirectory: string, options?: VerifyOptions): Promise<VerifyReport>;
 }
 
 /**
@@ -93,6 +108,14 @@ export async function openProject(options: ProjectOptions = {}): Promise<Project
       return targetStatus(await load(directory), request);
     },
     build: (request = {}) => build(directory, request),
+    async release(tag, options = {}) {
+      const { makeRelease } = await import('./releases.js');
+      return makeRelease(directory, tag, options);
+    },
+    async verify(text, options = {}) {
+      const { verify } = await import('./releases.js');
+      return verify(directory, text, options);
+    },
   };
 }
 

@@ -1,36 +1,28 @@
-/** The references of a project: those that its targets make, and where a name leads. */
-import { join, resolve } from 'node:path';
+/** The references of a project: those that its targets make, and the usual one. */
+import { join } from 'node:path';
 import { errnoOf, FirnError, messageOf } from '../errors.js';
 import { disk } from '../files/disk.js';
-import { PIPELINE_FILE } from '../pipeline/project-path.js';
-import { readPipeline } from '../project.js';
+import { projectPlaces } from '../project.js';
 import { referenceContents } from '../reference/contents.js';
+import { DEFAULT_REFERENCE } from '../reference/files.js';
+import { referenceMeant } from '../release/find.js';
 import type { ReferenceInfo } from './data-manager.js';
 
-/** In the order of pipeline.yaml; `fallback` (a directory) last, when it holds a reference that no target makes. */
-export async function findReferences(root: string, fallback: string): Promise<ReferenceInfo[]> {
-  const made = await madeIn(root);
+/** In the order of pipeline.yaml; the usual one last, when it is there and no target makes it. */
+export async function findReferences(directory: string): Promise<ReferenceInfo[]> {
+  const { root, pipeline } = await projectPlaces(directory);
+  const targets = [...(pipeline.targets?.values() ?? [])].filter(({ rule }) => rule.name === 'consolidate');
   const found: ReferenceInfo[] = [];
-  for (const [target, directory] of made) found.push(await infoOf(target, directory));
-  const usual = resolve(root, fallback);
-  if ([...made.values()].includes(usual)) return found;
+  for (const { name, out } of targets) found.push(await infoOf(name, join(root, out[0])));
+  const usual = join(root, DEFAULT_REFERENCE);
+  if (found.some((info) => info.directory === usual)) return found;
   const info = await infoOf(null, usual);
   return info.contents === null && info.problem === null ? found : [...found, info];
 }
 
-/** Of a target that makes a reference, or a directory as seen from the project. */
-export async function referenceDirectory(root: string, name: string): Promise<string> {
-  return (await madeIn(root)).get(name) ?? resolve(root, name);
-}
-
-/** target -> directory, absolute */
-async function madeIn(root: string): Promise<Map<string, string>> {
-  if (disk.stat(join(root, PIPELINE_FILE)) === undefined) return new Map();
-  const { targets } = await readPipeline(disk, root);
-  const making = [...targets.values()].filter(
-    ({ rule, out }) => rule.name === 'consolidate' && out.length > 0,
-  );
-  return new Map(making.map(({ name, out }) => [name, join(root, out[0])]));
+/** What is meant by a directory as seen from the project, the tag of a release or a target; absolute. */
+export async function referenceDirectory(directory: string, text = DEFAULT_REFERENCE): Promise<string> {
+  return referenceMeant(disk, await projectPlaces(directory), text);
 }
 
 async function infoOf(target: string | null, directory: string): Promise<ReferenceInfo> {
