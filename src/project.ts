@@ -126,7 +126,8 @@ function readPipelineText(port: Port, root: string): string {
   return text;
 }
 
-function digestersOf(root: string): ReadonlyMap<string, Digester> {
+/** How inputs of each kind are digested in the project at `root`. */
+export function digestersOf(root: string): ReadonlyMap<string, Digester> {
   return new Map<string, Digester>([
     [
       'file',
