@@ -17,6 +17,7 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
+    mode: Number(stat.mode) & 0o7777,
   };
 }
 
@@ -203,6 +204,11 @@ export const disk: Port = {
     }
   },
 
+  freeBytes(path) {
+    const { bavail, bsize } = fs.statfsSync(path);
+    return bavail * bsize;
+  },
+
   async create(path) {
     return new DiskWriteHandle(path, await fsp.open(path, 'wx+'), 0);
   },
@@ -250,4 +256,6 @@ export const disk: Port = {
   async setTimes(path, mtimeMs) {
     await fsp.utimes(path, mtimeMs / 1000, mtimeMs / 1000);
   },
+
+  setMode: (path, mode) => fsp.chmod(path, mode),
 };

@@ -12,6 +12,8 @@ export interface FileStat {
   mtimeNs: bigint;
   ctimeNs: bigint;
   ino: bigint;
+  /** Permissions, the lower twelve bits. */
+  mode: number;
 }
 
 export interface DirectoryEntry {
@@ -54,6 +56,8 @@ export interface ReadPort {
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
   open(path: string): Promise<ReadHandle>;
+  /** Bytes that can still be written to the file system that holds `path`, a file or folder that is there. */
+  freeBytes(path: string): number;
 }
 
 export interface WritePort {
@@ -74,6 +78,8 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
+  /** Permissions, as in `FileStat.mode`; of no effect where the file system has none. */
+  setMode(path: string, mode: number): Promise<void>;
 }
 
 export interface Port extends ReadPort, WritePort {}
