@@ -120,7 +120,7 @@ function readPipelineText(port: Port, root: string): string {
   return text;
 }
 
-function digestersOf(root: string): ReadonlyMap<string, Digester> {
+export function digestersOf(root: string): ReadonlyMap<string, Digester> {
   return new Map<string, Digester>([
     [
       'file',
@@ -204,7 +204,7 @@ export async function projectPlaces(
   port: Port = disk,
 ): Promise<{
   root: string;
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit'>>;
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit' | 'targets'>>;
 }> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)

@@ -49,13 +49,22 @@ async function smallNpz(comment = ''): Promise<Buffer> {
 
 /** A disk that holds one file, in memory. */
 function memoryPort(bytes: Uint8Array): ReadPort {
-  const stat = { kind: 'file', size: bytes.length, mtimeNs: 0n, ctimeNs: 0n, ino: 1n, mode: 0o644 } as const;
+  const stat = {
+    kind: 'file',
+    size: bytes.length,
+    mtimeNs: 0n,
+    ctimeNs: 0n,
+    ino: 1n,
+    dev: 1n,
+    mode: 0o644,
+  } as const;
   return {
     stat: () => stat,
     list: () => [],
     readText: () => undefined,
     realPath: (path) => path,
-    freeBytes: () => 0,
+    space: () => undefined,
+    readLink: () => undefined,
     open: async (path) => ({
       path,
       size: bytes.length,

@@ -17,6 +17,7 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
+    dev: stat.dev,
     mode: Number(stat.mode) & 0o7777,
   };
 }
@@ -204,9 +205,23 @@ export const disk: Port = {
     }
   },
 
-  freeBytes(path) {
-    const { bavail, bsize } = fs.statfsSync(path);
-    return bavail * bsize;
+  space(path) {
+    try {
+      const { bsize, blocks, bavail } = fs.statfsSync(path);
+      return { total: bsize * blocks, available: bsize * bavail };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
+  readLink(path) {
+    try {
+      return fs.readlinkSync(path);
+    } catch (error) {
+      if (isAbsent(error) || errnoOf(error) === 'EINVAL') return undefined;
+      throw error;
+    }
   },
 
   async create(path) {
@@ -258,4 +273,5 @@ export const disk: Port = {
   },
 
   setMode: (path, mode) => fsp.chmod(path, mode),
+  link: (target, path) => fsp.symlink(target, path),
 };

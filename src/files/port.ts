@@ -12,8 +12,18 @@ export interface FileStat {
   mtimeNs: bigint;
   ctimeNs: bigint;
   ino: bigint;
-  /** Permissions, the lower twelve bits. */
+  /** Of the file system it is on. */
+  dev: bigint;
+  /** Permission bits. */
   mode: number;
+}
+
+/** A file system. */
+export interface DiskSpace {
+  /** bytes in all */
+  total: number;
+  /** bytes that this user may still fill */
+  available: number;
 }
 
 export interface DirectoryEntry {
@@ -55,9 +65,11 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
+  /** The file system that a path is on (statfs); undefined when nothing is there. */
+  space(path: string): DiskSpace | undefined;
+  /** What a symbolic link says; undefined when there is none. */
+  readLink(path: string): string | undefined;
   open(path: string): Promise<ReadHandle>;
-  /** Bytes that can still be written to the file system that holds `path`, a file or folder that is there. */
-  freeBytes(path: string): number;
 }
 
 export interface WritePort {
@@ -78,8 +90,10 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
-  /** Permissions, as in `FileStat.mode`; of no effect where the file system has none. */
+  /** Permission bits of a file or directory. They hold nobody back who is root. */
   setMode(path: string, mode: number): Promise<void>;
+  /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */
+  link(target: string, path: string): Promise<void>;
 }
 
 export interface Port extends ReadPort, WritePort {}

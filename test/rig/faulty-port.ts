@@ -17,6 +17,7 @@ const CHANGES = [
   'copy',
   'setTimes',
   'setMode',
+  'link',
 ] as const;
 
 /** `count.done` is how many changes were asked for. */
