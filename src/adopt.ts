@@ -12,6 +12,7 @@ import { fileDigest } from './engine/store.js';
 import { FirnError } from './errors.js';
 import { readTrailer } from './faiss/trailer.js';
 import type { Port } from './files/port.js';
+import { removeHalfWritten } from './files/remove.js';
 import { temporaryName } from './files/temporary.js';
 import { EMBEDDINGS_FILE, findReference } from './reference/files.js';
 import { type Range, runName } from './reference/layout.js';
@@ -19,6 +20,9 @@ import { readMetadata, writeMetadata } from './reference/metadata.js';
 import { type RowSource, readRowSources } from './reference/row-sources.js';
 import { runFile } from './runs/run-array.js';
 import { isRunName } from './runs/run-name.js';
+
+/** In the names of its temporary files. */
+const UNFINISHED = 'adopt';
 
 export interface Adopted {
   ranges: Range[];
@@ -50,7 +54,10 @@ export interface AdoptRequest {
 /** Throws FirnError when the reference is firn's already, or its metadata does not fit its array. */
 export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
   // What a killed build had decided to write comes first: it may be this very reference.
-  return holdProject({ ...request, command: 'firn adopt' }, () => adoptLocked(request));
+  return holdProject({ ...request, command: 'firn adopt' }, async () => {
+    await removeHalfWritten(request.port, request.directory, UNFINISHED);
+    return adoptLocked(request);
+  });
 }
 
 async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
@@ -86,7 +93,7 @@ async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
       dtype: embeddings.dtype,
       embeddings: await fileDigest(port, files.embeddings, { signal }),
     };
-    const temporary = temporaryName(files.metadata);
+    const temporary = temporaryName(files.metadata, UNFINISHED);
     await writeMetadata(port, temporary, facts, { sequences: true, signal });
     const moves: Move[] = [{ from: temporary, to: files.metadata }];
     if (index !== undefined && keptIndex !== undefined) moves.unshift({ from: index, to: keptIndex });
@@ -212,7 +219,7 @@ async function exchange(
 
 /** Under its name only when all of it is there and on disk. */
 async function copyDurably(port: Port, from: string, to: string): Promise<void> {
-  const temporary = temporaryName(to);
+  const temporary = temporaryName(to, UNFINISHED);
   try {
     await port.copy(from, temporary);
     await port.sync(temporary);

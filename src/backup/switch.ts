@@ -4,10 +4,11 @@
  * off. On the way the payload manifests are away, so that every program sees a bag that is incomplete. Knows no project.
  */
 import { dirname, join } from 'node:path';
-import { removeTree } from '../engine/stage.js';
 import { FirnError } from '../errors.js';
 import { linkOnTheWay } from '../files/inside.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port, ReadPort } from '../files/port.js';
+import { removeTree } from '../files/remove.js';
 import { TEMPORARY_PREFIX } from '../files/temporary.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import { reasonOf } from '../system-errors.js';
@@ -56,10 +57,6 @@ export async function completeSwitch(port: Port, dir: string): Promise<boolean> 
     touched.add(dirname(path));
   }
   for (const path of change.renames) await giveName(port, dir, path, touched);
-  // Folders that were made on the way have to last, too.
-  for (const folder of [...touched]) {
-    for (let above = folder; above !== '.'; above = dirname(above)) touched.add(above);
-  }
   for (const folder of touched)
     if (port.stat(join(dir, folder)) !== undefined) await port.syncDirectory(join(dir, folder));
   for (const file of change.tags) {
@@ -109,7 +106,7 @@ async function giveName(port: Port, dir: string, path: string, touched: Set<stri
     });
   }
   try {
-    await port.makeDirectory(dirname(final));
+    await makeDurableDirectory(port, dirname(final));
     await port.rename(staged, final);
   } catch (error) {
     throw new FirnError('failed', `this name could not be given: ${reasonOf(error)}`, {

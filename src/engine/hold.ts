@@ -1,9 +1,8 @@
 /** Work on a project's files that no build may do at the same time. Knows no work. */
 import type { Port } from '../files/port.js';
-import { journalIn, lockIn, recordsIn } from './context.js';
-import { acquireLock } from './lock.js';
+import { journalIn, recordsIn } from './context.js';
 import { Records } from './records.js';
-import { completeCommits, markUnswept } from './recover.js';
+import { acquireBuildLock, completeCommits } from './recover.js';
 
 export interface HoldRequest {
   port: Port;
@@ -21,13 +20,12 @@ export interface HoldRequest {
 /** Waits for the lock of the project, completes what a killed build had decided to write, and does the work. */
 export async function holdProject<T>(request: HoldRequest, work: () => Promise<T>): Promise<T> {
   const { port, root, cacheDirectory, command, signal, onWait } = request;
-  const lock = await acquireLock(port, lockIn(cacheDirectory), {
+  const lock = await acquireBuildLock(port, cacheDirectory, {
     command,
     onWait,
     ...(signal === undefined ? {} : { signal }),
   });
   try {
-    if (lock.tookOver) await markUnswept(port, cacheDirectory);
     const records = new Records(port, recordsIn(cacheDirectory));
     await completeCommits({ port, root, journalDirectory: journalIn(cacheDirectory), records });
     await records.close();
