@@ -215,7 +215,7 @@ async function readDeclaration(walk: Walk): Promise<void> {
     find(bag, 'declaration', DECLARATION_FILE, 'is not there: without it this is no bag');
     return;
   }
-  const text = await readTagText(walk, DECLARATION_FILE, 'UTF-8');
+  const text = await readTagText(walk, DECLARATION_FILE, DECLARED);
   if (text === undefined) return;
   const declaration = parseDeclaration(text);
   if (declaration === undefined) {
@@ -349,15 +349,21 @@ async function readTagText(
   }
 }
 
+/** bagit.txt is UTF-8, and a byte order mark is a mistake there. */
+const DECLARED = 'UTF-8 without mark';
+
 /** Throws a TypeError for bytes that are no such text. Undefined for an encoding that is not known here. */
 function decoderOf(encoding: string): ((bytes: Buffer) => string) | undefined {
+  if (encoding === DECLARED) {
+    const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+    return (bytes) => decoder.decode(bytes);
+  }
   const name = encoding.toLowerCase();
   // What browsers take ISO-8859-1 for has other characters in 32 places.
   if (name === 'iso-8859-1') return (bytes) => bytes.toString('latin1');
   if (name === 'utf-16')
     return (bytes) => decoderFor(bytes[0] === 0xff ? 'utf-16le' : 'utf-16be').decode(bytes);
   try {
-    // The byte order mark is kept in bagit.txt only, where it is a mistake.
     const decoder = decoderFor(name);
     return (bytes) => decoder.decode(bytes);
   } catch {

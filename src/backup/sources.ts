@@ -2,22 +2,21 @@
  * What of a project belongs into a backup: what nobody could make again (references with the rows of runs that are gone,
  * releases, the registry), what says how to build (pipeline.yaml, rules/), and what was asked for. Looks, and writes nothing.
  */
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import type { StepGraph } from '../engine/graph.js';
 import type { DirectoryEntry, ReadPort } from '../files/port.js';
 import { isTemporary } from '../files/temporary.js';
 import type { Pipeline } from '../pipeline/load.js';
 import { CACHE_FOLDER, PIPELINE_FILE } from '../pipeline/project-path.js';
 import { EMBEDDINGS_FILE } from '../reference/files.js';
+import { isRelease, referenceDirectories, releasesFolders } from '../release/find.js';
+import { RELEASES_FOLDER } from '../release/names.js';
 import { whyOutside } from './bag-paths.js';
 import type { Extra, Kind } from './notes.js';
 
-/** Below a reference, where its releases are. */
-export const RELEASES_FOLDER = 'releases';
 const OLDER_EMBEDDINGS_FILE = 'reference_embeddings.npy';
 /** What has to be of one state; other files may lie beside it. */
 const OF_A_REFERENCE = /^(consolidated|reference)_(embeddings\.npy|metadata\.json|index\.faiss)$/;
-const DEFAULT_REFERENCE = 'data/reference';
 
 export interface Source {
   /** In the project. */
@@ -47,7 +46,7 @@ export interface SourcesRequest {
   port: ReadPort;
   /** Absolute. */
   root: string;
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'targets'>>;
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'targets' | 'releasesDir'>>;
   include: ReadonlySet<Extra>;
   /** Needed for `inputs` and `outputs`. */
   graph?: StepGraph;
@@ -68,21 +67,27 @@ export function gatherSources(request: SourcesRequest): Sources {
   addFile(found, PIPELINE_FILE, 'pipeline');
   addTree(found, 'rules', 'rule');
   addFile(found, pipeline.versionsFile, 'registry');
-  const references = referenceDirectories(request);
+  const references = referencesIn(request);
   const releases: string[] = [];
   for (const directory of references) {
     for (const entry of port.list(join(root, directory))) {
       const group = OF_A_REFERENCE.test(entry.name) ? directory : undefined;
       addEntry(found, `${directory}/${entry.name}`, entry, 'reference', group);
     }
-    const folder = `${directory}/${RELEASES_FOLDER}`;
+  }
+  // Beside references that no target makes any more there may be some, too.
+  const folders = new Set([
+    ...releasesFolders({ root, pipeline }).map((folder) => relative(root, folder)),
+    ...references.map((directory) => `${directory}/${RELEASES_FOLDER}`),
+  ]);
+  for (const folder of folders) {
     for (const entry of port.list(join(root, folder))) {
       const path = `${folder}/${entry.name}`;
-      if (entry.kind !== 'directory') addEntry(found, path, entry, 'release');
-      else if (!isTemporary(path)) {
-        releases.push(path);
-        addTree(found, path, 'release', path);
-      }
+      const isOne = entry.kind === 'directory' && !isTemporary(path) && isRelease(port, join(root, path));
+      if (isOne) releases.push(path);
+      // Archives of releases lie beside them.
+      if (entry.kind === 'directory') addTree(found, path, 'release', isOne ? path : undefined);
+      else addEntry(found, path, entry, 'release');
     }
   }
   addFile(found, `${CACHE_FOLDER}/records.jsonl`, 'records');
@@ -91,13 +96,11 @@ export function gatherSources(request: SourcesRequest): Sources {
   return { ...found, files: [...found.files.values()], references, releases };
 }
 
-/** Those of the pipeline and those that lie beside them. */
-function referenceDirectories({ port, root, pipeline }: SourcesRequest): string[] {
-  const named = [...(pipeline.targets?.values() ?? [])]
-    .filter((target) => target.rule.name === 'consolidate')
-    .flatMap((target) => target.out);
+/** Those that targets make and those that lie beside them, in the project. */
+function referencesIn({ port, root, pipeline }: SourcesRequest): string[] {
+  const named = referenceDirectories({ root, pipeline }).map((directory) => relative(root, directory));
   const directories = new Set(named);
-  for (const parent of new Set([...named, DEFAULT_REFERENCE].map((directory) => dirname(directory)))) {
+  for (const parent of new Set(named.map((directory) => dirname(directory)))) {
     for (const { name, kind } of port.list(join(root, parent))) {
       if (kind === 'directory' && !isTemporary(name))
         directories.add(parent === '.' ? name : `${parent}/${name}`);
@@ -157,11 +160,12 @@ function whyUnusable(port: ReadPort, root: string, path: string, kind: 'file' | 
 /** All files below a folder. */
 function addTree(found: Found, folder: string, kind: Kind, group?: string): void {
   const { port, root, folders } = found;
+  if (isTemporary(folder)) return;
   const mode = port.stat(join(root, folder))?.mode;
   if (mode !== undefined && (mode & 0o200) === 0) folders.set(folder, mode);
   for (const entry of port.list(join(root, folder))) {
     const path = `${folder}/${entry.name}`;
-    if (entry.kind === 'directory' && !isTemporary(path)) addTree(found, path, kind, group);
+    if (entry.kind === 'directory') addTree(found, path, kind, group);
     else addEntry(found, path, entry, kind, group);
   }
 }
