@@ -13,6 +13,7 @@ import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import { isoLocal } from '../runs/versions.js';
 import { Workers } from '../workers/pool.js';
+import { INFO_FILE } from './bag-info.js';
 import { type Copies, judgeReference } from './consistent.js';
 import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
 import { type Extra, formatNotes, type Notes } from './notes.js';
@@ -279,7 +280,7 @@ function settle({ root, project = root, prune = false, now }: Work, state: State
 function isUpToDate({ backup, staged, result }: State, notes: Notes): boolean {
   if (backup === undefined || staged.size > 0 || result.pruned.length > 0) return false;
   // Somebody's change of bag-info.txt is taken over, so that the bag is valid again.
-  if (backup.findings.some(({ path }) => !path.startsWith('data/'))) return false;
+  if (backup.findings.some(({ path, code }) => path === INFO_FILE && code !== 'oxum')) return false;
   return formatNotes(backup.notes) === formatNotes(notes);
 }
 
@@ -325,8 +326,9 @@ async function publish({ port, directory, now }: Work, state: State, notes: Note
 /** What is wrong with the bag as it is now: copies that are lost and left the project, files that firn did not write. */
 async function checkOutcome({ port, directory, signal }: Work, { result }: State): Promise<void> {
   const { findings } = await verifyBag(port, directory, { checksums: 'tags', signal });
-  for (const { severity, path, message } of findings) {
-    if (severity === 'error')
+  for (const { severity, code, path, message } of findings) {
+    // The sizes do not add up where a file is too many or missing, which is told by itself.
+    if (severity === 'error' && code !== 'oxum')
       result.problems.push({ path: join(directory, path), message: `in the backup: ${message}` });
   }
 }

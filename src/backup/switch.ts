@@ -56,6 +56,8 @@ export async function completeSwitch(port: Port, dir: string): Promise<boolean> 
     if (port.stat(join(dir, path)) !== undefined) await port.unlink(join(dir, path));
     touched.add(dirname(path));
   }
+  // A file may come where a folder was.
+  await removeEmptyFolders(port, dir, change.removes);
   for (const path of change.renames) await giveName(port, dir, path, touched);
   for (const folder of touched)
     if (port.stat(join(dir, folder)) !== undefined) await port.syncDirectory(join(dir, folder));
@@ -64,7 +66,6 @@ export async function completeSwitch(port: Port, dir: string): Promise<boolean> 
       await port.rename(stagedPath(dir, file), join(dir, file));
   }
   await port.syncDirectory(dir);
-  await removeEmptyFolders(port, dir, change.removes);
   await port.unlink(join(dir, JOURNAL));
   await removeTree(port, join(dir, STAGING));
   return true;
