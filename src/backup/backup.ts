@@ -9,6 +9,7 @@ import { holdProject } from '../engine/hold.js';
 import { acquireLock } from '../engine/lock.js';
 import { fileDigests } from '../engine/store.js';
 import { errnoOf, FirnError } from '../errors.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import { isoLocal } from '../runs/versions.js';
@@ -92,7 +93,7 @@ export async function backupProject(request: BackupRequest): Promise<BackupResul
   const workers = new Workers();
   try {
     if (request.dryRun === true) return await update({ ...request, workers }, false);
-    await port.makeDirectory(directory);
+    await makeDurableDirectory(port, directory);
     const path = join(directory, BAG_LOCK);
     const lock = await acquireLock(port, path, {
       command: 'firn backup',

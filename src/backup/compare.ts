@@ -43,13 +43,12 @@ export async function compare(
   const stat = port.stat(join(root, source.path));
   if (stat === undefined) return { action: 'gone' };
   if (held === undefined) return { action: 'copy', bytes: stat.size, damaged: false };
-  if (!(await isCopyGood(request, source.path, held))) {
-    return { action: 'copy', bytes: stat.size, damaged: true };
-  }
+  const written = await goodSince(request, source.path, held);
+  if (written === undefined) return { action: 'copy', bytes: stat.size, damaged: true };
   const { note, digests } = held;
   const isSame = stat.size === note.size && (await originalDigest(request, source.path)) === digests[0];
   if (!isSame) return { action: 'copy', bytes: stat.size, damaged: false };
-  return { action: 'keep', note: noteOf(source, stat, note.written), digests };
+  return { action: 'keep', note: noteOf(source, stat, written), digests };
 }
 
 /** In hexadecimal; undefined when it is gone. */
@@ -59,18 +58,20 @@ async function originalDigest(request: CompareRequest, path: string): Promise<st
   return (await digests.get({ kind: 'file', path }))?.digest.replace(/^sha256:/, '');
 }
 
-async function isCopyGood(
+/** The mtime under which the copy is good, in ns since 1970; undefined when it is not. */
+async function goodSince(
   request: CompareRequest,
   path: string,
   { note, digests, there }: Held,
-): Promise<boolean> {
+): Promise<string | undefined> {
   const { port, directory, check } = request;
   const copy = join(directory, payloadPath(path));
-  if (!there) return false;
-  if (check !== true && String(port.stat(copy)?.mtimeNs) === note.written) return true;
+  if (!there) return undefined;
+  const written = String(port.stat(copy)?.mtimeNs);
+  if (check !== true && written === note.written) return written;
   // Also where the whole backup was copied to another disk without its dates.
   const found = await fileDigests(port, copy, ALGORITHMS, request);
-  return found.every((digest, i) => digest === digests[i]);
+  return found.every((digest, i) => digest === digests[i]) ? written : undefined;
 }
 
 /** What is noted of a file. `written`: mtime of its copy, in ns since 1970. */

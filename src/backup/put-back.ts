@@ -5,7 +5,7 @@
  */
 import { dirname, extname, join } from 'node:path';
 import { atOnce } from '../at-once.js';
-import { fileDigests } from '../engine/store.js';
+import { fileDigest, fileDigests } from '../engine/store.js';
 import { errnoOf, FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
@@ -183,34 +183,63 @@ function changed(path: string): FirnError {
 }
 
 async function giveName(
-  { port, root }: PutBackRequest,
+  request: PutBackRequest,
   item: RestoreItem,
   staged: Map<string, string>,
   kept: Map<string, string>,
 ): Promise<void> {
+  const { port, root } = request;
   const final = join(root, item.path);
-  if (port.stat(final) !== undefined) {
-    const name = keptName(port, root, item.path);
-    await port.rename(final, join(root, name));
-    kept.set(item.path, name);
-  }
-  try {
-    await port.rename(staged.get(item.path) as string, final);
-  } catch (error) {
-    const name = kept.get(item.path);
-    if (name !== undefined) await port.rename(join(root, name), final).catch(() => undefined);
-    throw error;
-  }
+  if (port.stat(final) !== undefined) kept.set(item.path, await keep(request, item.path));
+  await port.rename(staged.get(item.path) as string, final);
   staged.delete(item.path);
 }
 
-/** `a/b.json` -> `a/b.before-restore.json`, or with a number when that is taken. */
-function keptName(port: Port, root: string, path: string): string {
+/** Gives what is there a second name, so that at no moment it has none; that name. */
+async function keep(request: PutBackRequest, path: string): Promise<string> {
+  const { port, root } = request;
+  const original = join(root, path);
   const end = extname(path);
   const stem = path.slice(0, path.length - end.length);
   for (let number = 1; ; number++) {
     const name = `${stem}.before-restore${number === 1 ? '' : `-${number}`}${end}`;
-    if (port.stat(join(root, name)) === undefined) return name;
+    const place = join(root, name);
+    if (port.stat(place) !== undefined || port.readLink(place) !== undefined) {
+      // A restore that was cut off kept it already.
+      if (await isEqual(request, original, place)) return name;
+      continue;
+    }
+    try {
+      await port.hardLink(original, place);
+    } catch (error) {
+      if (!WITHOUT_LINKS.has(errnoOf(error) ?? '')) throw error;
+      await copyDurably(port, original, place);
+    }
+    return name;
+  }
+}
+
+/** What file systems say that have one name for each file. */
+const WITHOUT_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+
+async function isEqual({ port, signal, workers }: PutBackRequest, a: string, b: string): Promise<boolean> {
+  const [first, second] = [port.stat(a), port.stat(b)];
+  if (second?.kind !== 'file' || first?.size !== second.size) return false;
+  if (first.ino === second.ino && first.dev === second.dev) return true;
+  const digests = [];
+  for (const path of [a, b]) digests.push(await fileDigest(port, path, { signal, workers }));
+  return digests[0] === digests[1];
+}
+
+async function copyDurably(port: Port, from: string, to: string): Promise<void> {
+  const temporary = temporaryName(to, LABEL);
+  try {
+    await port.copy(from, temporary);
+    await port.sync(temporary);
+    await port.rename(temporary, to);
+  } catch (error) {
+    await port.unlink(temporary).catch(() => undefined);
+    throw error;
   }
 }
 

@@ -41,8 +41,18 @@ export function isUnfinished(port: ReadPort, dir: string): boolean {
 
 /** From here on the update has happened. */
 export async function decideSwitch(port: Port, dir: string, change: Switch): Promise<void> {
+  // A journal that outlives a power cut speaks of files that have to outlive it, too.
+  await syncTree(port, join(dir, STAGING));
+  await port.syncDirectory(dir);
   await writeFileAtomic(port, join(dir, JOURNAL), `${JSON.stringify(change, null, 1)}\n`);
   await completeSwitch(port, dir);
+}
+
+async function syncTree(port: Port, folder: string): Promise<void> {
+  for (const { name, kind } of port.list(folder)) {
+    if (kind === 'directory') await syncTree(port, join(folder, name));
+  }
+  await port.syncDirectory(folder);
 }
 
 /** Completes an update that was decided; whether there was one. */
@@ -57,7 +67,7 @@ export async function completeSwitch(port: Port, dir: string): Promise<boolean> 
     touched.add(dirname(path));
   }
   // A file may come where a folder was.
-  await removeEmptyFolders(port, dir, change.removes);
+  await removeEmptyFolders(port, dir, change.removes, touched);
   for (const path of change.renames) await giveName(port, dir, path, touched);
   for (const folder of touched)
     if (port.stat(join(dir, folder)) !== undefined) await port.syncDirectory(join(dir, folder));
@@ -119,12 +129,19 @@ async function giveName(port: Port, dir: string, path: string, touched: Set<stri
   }
 }
 
-async function removeEmptyFolders(port: Port, dir: string, removed: readonly string[]): Promise<void> {
+async function removeEmptyFolders(
+  port: Port,
+  dir: string,
+  removed: readonly string[],
+  touched: Set<string>,
+): Promise<void> {
   for (const path of removed) {
     for (let folder = dirname(path); folder !== PAYLOAD_FOLDER && folder !== '.'; folder = dirname(folder)) {
-      const there = port.stat(join(dir, folder)) !== undefined;
+      // Where a file came in its place it stays.
+      const there = port.stat(join(dir, folder))?.kind === 'directory';
       if (there && port.list(join(dir, folder)).length > 0) break;
       if (there) await port.removeDirectory(join(dir, folder));
+      touched.add(dirname(folder));
     }
   }
 }

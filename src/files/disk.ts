@@ -273,5 +273,6 @@ export const disk: Port = {
   },
 
   setMode: (path, mode) => fsp.chmod(path, mode),
+  hardLink: (path, to) => fsp.link(path, to),
   link: (target, path) => fsp.symlink(target, path),
 };

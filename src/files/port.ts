@@ -92,6 +92,8 @@ export interface WritePort {
   setTimes(path: string, mtimeMs: number): Promise<void>;
   /** Permission bits of a file or directory. They hold nobody back who is root. */
   setMode(path: string, mode: number): Promise<void>;
+  /** A second name for a file; EEXIST when it is taken, EPERM and kin where the file system has none. */
+  hardLink(path: string, to: string): Promise<void>;
   /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */
   link(target: string, path: string): Promise<void>;
 }

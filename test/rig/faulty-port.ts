@@ -34,6 +34,7 @@ const CHANGES: Record<keyof WritePort, true> = {
   setTimes: true,
   setMode: true,
   link: true,
+  hardLink: true,
 };
 const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   stat: true,

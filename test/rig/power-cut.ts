@@ -59,10 +59,11 @@ export class PowerCut {
       setTimes: (path, mtimeMs) => port.setTimes(path, mtimeMs),
       setMode: (path, mode) => port.setMode(path, mode),
       link: (target, path) => port.link(target, path),
+      hardLink: (path, to) => port.hardLink(path, to),
       create: async (path) => this.watchHandle(await port.create(path)),
       append: async (path) => this.watchHandle(await port.append(path)),
       rename: async (from, to) => {
-        const replaced = inodeAt(to);
+        const replaced = onlyName(to) ? inodeAt(to) : undefined;
         await port.rename(from, to);
         if (replaced !== undefined) this.nodes.delete(replaced);
       },
@@ -82,10 +83,11 @@ export class PowerCut {
   private async removing(path: string, remove: () => Promise<void>): Promise<void> {
     const inode = inodeAt(path);
     const node = inode === undefined ? undefined : this.nodeAt(path);
+    const last = onlyName(path);
     await remove();
     if (inode === undefined || node === undefined) return;
-    this.nodes.delete(inode);
-    this.unlinked.add(node);
+    if (last) this.nodes.delete(inode);
+    if (last) this.unlinked.add(node);
   }
 
   private watchHandle(handle: WriteHandle): WriteHandle {
@@ -148,6 +150,12 @@ export class PowerCut {
 function leaveFile({ synced }: File, path: string): void {
   if (synced instanceof Uint8Array) writeFileSync(path, synced);
   else copyFileSync(synced.from, path);
+}
+
+/** Whether nothing else is a name of what is there. */
+function onlyName(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat === undefined || stat.isDirectory() || stat.nlink === 1;
 }
 
 function inodeAt(path: string): bigint | undefined {
