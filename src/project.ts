@@ -120,6 +120,7 @@ function readPipelineText(port: Port, root: string): string {
   return text;
 }
 
+/** How inputs of each kind are digested in the project at `root`. */
 export function digestersOf(root: string): ReadonlyMap<string, Digester> {
   return new Map<string, Digester>([
     [

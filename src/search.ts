@@ -28,6 +28,8 @@ export interface SearchPlace {
   reference: string;
   /** The folder of runs, absolute. */
   runsDir: string;
+  /** What makes the index of the reference, see howToIndex. */
+  howToIndex?: string;
 }
 
 export interface SearchOptions {
@@ -66,7 +68,7 @@ export interface Searcher {
 export async function openSearch(place: SearchPlace, options: SearchOptions): Promise<Searcher> {
   const reference = await openReference(place.port, place.reference);
   try {
-    const index = await openReferenceIndex(place.port, reference);
+    const index = await openReferenceIndex(place.port, reference, place.howToIndex);
     let way: Way | undefined;
     return {
       async search(query) {

@@ -49,15 +49,7 @@ async function smallNpz(comment = ''): Promise<Buffer> {
 
 /** A disk that holds one file, in memory. */
 function memoryPort(bytes: Uint8Array): ReadPort {
-  const stat = {
-    kind: 'file',
-    size: bytes.length,
-    mtimeNs: 0n,
-    ctimeNs: 0n,
-    ino: 1n,
-    dev: 1n,
-    mode: 0o644,
-  } as const;
+  const stat = { kind: 'file', size: bytes.length, mtimeNs: 0n, ctimeNs: 0n, ino: 1n } as const;
   return {
     stat: () => stat,
     list: () => [],
@@ -65,6 +57,7 @@ function memoryPort(bytes: Uint8Array): ReadPort {
     realPath: (path) => path,
     space: () => undefined,
     readLink: () => undefined,
+    refusal: () => undefined,
     open: async (path) => ({
       path,
       size: bytes.length,

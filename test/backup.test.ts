@@ -539,7 +539,7 @@ test('a full disk: how much is needed, and the old backup is as it was', async (
   await backupHere(project);
   project.write('rules/large.mjs', 'x'.repeat(5000));
   const before = project.snapshot(`${BAG}/data`);
-  const fail = { ...disk, space: () => ({ total: 9000, available: 4999 }) };
+  const fail = { ...disk, space: (path: string) => ({ ...disk.space(path)!, free: 4999 }) };
   await backupHere(project, { port: fail }).then(
     () => assert.unreachable(),
     (error) => {

@@ -305,7 +305,7 @@ test('a disk that fails while it is copied from, or to', async () => {
   );
   assert.equal(fresh.leftovers(), []);
   assert.not.ok(fresh.exists(EMBEDDINGS) || fresh.exists('pipeline.yaml'));
-  const small: Port = { ...disk, space: () => ({ total: 9, available: 9 }) };
+  const small: Port = { ...disk, space: (path) => ({ ...disk.space(path)!, free: 9 }) };
   await assertRefused(
     restoreHere(fresh, { directory: bag, port: small }),
     /the disk is full: \d+ bytes are to be restored, and there is room for 9\n/,

@@ -15,7 +15,7 @@ import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import { isoLocal } from '../runs/versions.js';
 import { Workers } from '../workers/pool.js';
 import { INFO_FILE } from './bag-info.js';
-import { type Copies, judgeReference } from './consistent.js';
+import { type Copies, judgeReference, judgeRelease } from './consistent.js';
 import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
 import { type Extra, formatNotes, type Notes } from './notes.js';
 import { gatherSources, type SourcesRequest } from './sources.js';
@@ -208,7 +208,7 @@ function emptyResult(include: Extra[], completed: boolean): BackupResult {
   };
 }
 
-/** References whose files do not fit stay in the backup as they are there. */
+/** References whose files do not fit, and damaged releases, stay in the backup as they are there. */
 async function judgeGroups({ port, directory }: Work, state: State): Promise<void> {
   const { sources, staged, files, left, result } = state;
   const copies: Copies = new Map(
@@ -221,9 +221,12 @@ async function judgeGroups({ port, directory }: Work, state: State): Promise<voi
   );
   const isHeld = (group: string): boolean =>
     sources.files.some((source) => source.group === group && state.backup?.files.has(source.path));
-  for (const group of sources.references) {
+  for (const group of [...sources.references, ...sources.releases]) {
     if (left.has(group)) continue;
-    const { problem, remark } = await judgeReference(port, group, copies);
+    const isRelease = sources.releases.includes(group);
+    const { problem, remark } = isRelease
+      ? judgeRelease(port, group, copies)
+      : await judgeReference(port, group, copies);
     if (remark !== undefined) result.remarks.push({ path: group, message: remark });
     if (problem === undefined) continue;
     const kept = isHeld(group) ? 'in the backup it stays as it was' : 'it is backed up as it is';
@@ -342,5 +345,5 @@ async function explained({ port, directory }: Work, { staged }: State, error: un
     return error;
   await dropStaged(port, directory).catch(() => undefined);
   const needed = [...staged.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  return noRoom(directory, needed, port.space(directory)?.available ?? 0);
+  return noRoom(directory, needed, port.space(directory)?.free ?? 0);
 }

@@ -80,7 +80,7 @@ export function noteOf(source: Source, stat: FileStat, written: string): FileNot
     kind: source.kind,
     size: stat.size,
     modified: Number(stat.mtimeNs / 1_000_000n),
-    mode: stat.mode,
+    mode: stat.mode ?? 0o644,
     written,
   };
 }

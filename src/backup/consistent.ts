@@ -7,6 +7,8 @@ import { readTrailer } from '../faiss/trailer.js';
 import type { ReadPort } from '../files/port.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../reference/files.js';
 import { readMetadata } from '../reference/metadata.js';
+import { SUMS_FILE } from '../release/names.js';
+import { parseSums } from '../release/sums.js';
 
 /** The files of one group as they are in the backup now: path in the project -> SHA-256 and place. */
 export type Copies = ReadonlyMap<string, { sha256: string; place: string }>;
@@ -41,4 +43,16 @@ export async function judgeReference(port: ReadPort, directory: string, copies: 
   return {
     remark: `${INDEX_FILE} is of an earlier state of ${EMBEDDINGS_FILE}; \`firn build\` brings it up to date`,
   };
+}
+
+/** By its SHA256SUMS: a release never changes, so any difference is damage. */
+export function judgeRelease(port: ReadPort, directory: string, copies: Copies): Judgement {
+  const list = copies.get(`${directory}/${SUMS_FILE}`);
+  const text = list === undefined ? undefined : port.readText(list.place);
+  if (text === undefined) return { problem: `${SUMS_FILE} is missing` };
+  const { sums, problems } = parseSums(text);
+  const wrong = sums.find(({ name, sha256 }) => copies.get(`${directory}/${name}`)?.sha256 !== sha256);
+  if (wrong === undefined) return problems.length === 0 ? {} : { problem: `${SUMS_FILE} ${problems[0]}` };
+  const isThere = copies.has(`${directory}/${wrong.name}`);
+  return { problem: `${wrong.name} ${isThere ? `is not what ${SUMS_FILE} says` : 'is missing'}` };
 }

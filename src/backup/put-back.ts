@@ -58,7 +58,7 @@ export async function putBack(
     for (const folder of foldersOf(items)) await dropLeftovers(port, join(root, folder));
     await stage(request, items, staged);
     for (const item of items) await giveName(request, item, staged, kept);
-    for (const [path, target] of links) await port.link(target, join(root, path));
+    for (const [path, target] of links) await linkWherePossible(port, target, join(root, path));
   } catch (error) {
     for (const path of staged.values()) await port.unlink(path).catch(() => undefined);
     throw explained(error, request, items);
@@ -84,7 +84,7 @@ function withParents(folders: ReadonlySet<string>): Set<string> {
 function expectRoom({ port, root }: PutBackRequest, items: readonly RestoreItem[]): void {
   let above = root;
   while (port.stat(above) === undefined && above !== dirname(above)) above = dirname(above);
-  const available = port.space(above)?.available;
+  const available = port.space(above)?.free;
   const needed = items.reduce((sum, { bytes }) => sum + bytes, 0);
   if (available !== undefined && needed > available) throw noRoom(root, needed, available);
 }
@@ -110,9 +110,10 @@ async function openFolder(
   if (folder === '.' || opened.has(folder)) return;
   await openFolder(port, root, dirname(folder), opened);
   const stat = port.stat(join(root, folder));
+  const mode = stat?.mode ?? WRITABLE;
   if (stat === undefined) await port.makeDirectory(join(root, folder));
-  else if ((stat.mode & WRITABLE) === 0) await port.setMode(join(root, folder), stat.mode | WRITABLE);
-  opened.set(folder, stat?.mode ?? WRITABLE);
+  else if ((mode & WRITABLE) === 0) await port.setMode(join(root, folder), mode | WRITABLE);
+  opened.set(folder, mode);
 }
 
 async function closeFolders(
@@ -219,13 +220,23 @@ async function keep(request: PutBackRequest, path: string): Promise<string> {
   }
 }
 
+/** Links are for other programs; what they lead to is restored in any case. */
+async function linkWherePossible(port: Port, target: string, path: string): Promise<void> {
+  try {
+    await port.link(target, path);
+  } catch (error) {
+    if (!WITHOUT_LINKS.has(errnoOf(error) ?? '')) throw error;
+  }
+}
+
 /** What file systems say that have one name for each file. */
 const WITHOUT_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 async function isEqual({ port, signal, workers }: PutBackRequest, a: string, b: string): Promise<boolean> {
   const [first, second] = [port.stat(a), port.stat(b)];
   if (second?.kind !== 'file' || first?.size !== second.size) return false;
-  if (first.ino === second.ino && first.dev === second.dev) return true;
+  // In one folder, one inode is one file.
+  if (first.ino === second.ino) return true;
   const digests = [];
   for (const path of [a, b]) digests.push(await fileDigest(port, path, { signal, workers }));
   return digests[0] === digests[1];
@@ -254,6 +265,6 @@ function explained(error: unknown, { port, root }: PutBackRequest, items: readon
   return noRoom(
     root,
     items.reduce((sum, { bytes }) => sum + bytes, 0),
-    port.space(root)?.available ?? 0,
+    port.space(root)?.free ?? 0,
   );
 }

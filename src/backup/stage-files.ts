@@ -165,7 +165,7 @@ function expectFreeName(
 }
 
 function expectRoom({ port, directory }: Work, { staged }: State): void {
-  const available = port.space(directory)?.available;
+  const available = port.space(directory)?.free;
   if (available === undefined) return;
   let needed = 0;
   for (const [path, { bytes }] of staged) {

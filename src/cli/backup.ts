@@ -51,7 +51,7 @@ Exit codes: 0 done, 1 something is not backed up as it should be, 2 the request 
         const { disk } = await import('../files/disk.js');
         const include = await includeOf(flags);
         const place = await placeOf(globalOptions(command).directory);
-        const line = progressLine();
+        const line = progressLine('backup');
         const request: BackupRequest = {
           ...place,
           port: disk,
@@ -62,9 +62,9 @@ Exit codes: 0 done, 1 something is not backed up as it should be, 2 the request 
           dryRun: flags.dryRun ?? false,
           now: Date.now,
           signal,
-          onProgress: ({ phase, done, total }) => line.show(phase, done, total),
+          onProgress: ({ phase, done, total }) => line.show(done, total ?? 0, `bytes ${phase}`),
           onWait: (holder, lock) => {
-            line.clear();
+            line.end();
             note(`waiting for ${safe(holder)} to finish; if it no longer runs, remove ${safe(lock)}`);
           },
           ...(include === undefined ? {} : { include }),
@@ -73,7 +73,7 @@ Exit codes: 0 done, 1 something is not backed up as it should be, 2 the request 
         try {
           result = await backupProject(request);
         } finally {
-          line.clear();
+          line.end();
         }
         if (flags.json) printJson({ directory: request.directory, dryRun: flags.dryRun ?? false, ...result });
         else show(request, result);

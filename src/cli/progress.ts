@@ -1,32 +1,32 @@
-/** One line of progress on a terminal, redrawn; nothing anywhere else. */
-import { cutTo, formatBytes } from './text.js';
+/** One line of progress on a terminal, for commands that are no builds; nothing elsewhere. */
+import { cutTo, formatBytes, formatCount, safe } from './text.js';
 
 const REDRAW_MS = 100;
 
 export interface ProgressLine {
-  /** `total` undefined: nobody knows yet. Both in bytes. */
-  show(what: string, done: number, total: number | undefined): void;
-  /** Before anything else is printed. */
-  clear(): void;
+  show(done: number, total: number, unit: string): void;
+  /** Erases it: before anything else is printed. */
+  end(): void;
 }
 
-export function progressLine(): ProgressLine {
+export function progressLine(label: string): ProgressLine {
+  const draws = process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
   let drawnAt = 0;
   let drawn = false;
   return {
-    show(what, done, total) {
+    show(done, total, unit) {
       const now = performance.now();
-      if (!process.stderr.isTTY || now - drawnAt < REDRAW_MS) return;
+      if (!draws || now - drawnAt < REDRAW_MS) return;
       drawnAt = now;
       drawn = true;
-      const share =
-        total === undefined || total === 0
-          ? ''
-          : ` of ${formatBytes(total)} (${Math.floor((done / total) * 100)}%)`;
-      const line = cutTo(`${what}: ${formatBytes(done)}${share}`, (process.stderr.columns || 80) - 1);
-      process.stderr.write(`\r\u001b[2K${line}`);
+      const percent = total > 0 ? `${Math.floor((100 * Math.min(done, total)) / total)}%, ` : '';
+      const amount = unit.startsWith('bytes') ? formatBytes(done) : formatCount(done);
+      const width = (process.stderr.columns || 80) - 1;
+      process.stderr.write(
+        `\r\u001b[2K${cutTo(`${safe(label)} ${percent}${amount} ${safe(unit.replace(/^bytes ?/, ''))}`.trimEnd(), width)}`,
+      );
     },
-    clear() {
+    end() {
       if (drawn) process.stderr.write('\r\u001b[2K');
       drawn = false;
     },

@@ -42,7 +42,7 @@ Exit codes: 0 done, 1 the backup is not whole or files differ, 2 the request is 
       act(async (signal) => {
         const { restoreProject } = await import('../backup/restore.js');
         const { disk } = await import('../files/disk.js');
-        const line = progressLine();
+        const line = progressLine('restore');
         const request: RestoreRequest = {
           port: disk,
           directory: resolve(dir),
@@ -52,9 +52,9 @@ Exit codes: 0 done, 1 the backup is not whole or files differ, 2 the request is 
           force: flags.force ?? false,
           dryRun: flags.dryRun ?? false,
           signal,
-          onProgress: ({ phase, done, total }) => line.show(phase, done, total),
+          onProgress: ({ phase, done, total }) => line.show(done, total ?? 0, `bytes ${phase}`),
           onWait: (holder, lock) => {
-            line.clear();
+            line.end();
             note(`waiting for ${safe(holder)} to finish; if it no longer runs, remove ${safe(lock)}`);
           },
         };
@@ -62,7 +62,7 @@ Exit codes: 0 done, 1 the backup is not whole or files differ, 2 the request is 
         try {
           result = await restoreProject(request);
         } finally {
-          line.clear();
+          line.end();
         }
         const refused = result.different.length > 0 && !flags.force;
         if (flags.json) {

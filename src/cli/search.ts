@@ -1,5 +1,5 @@
 /** `firn search`: what is this sequence like? */
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import type { Query, SearchAnswer } from '../search.js';
@@ -57,10 +57,13 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         checkFlags(flags);
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const { topK, nprobe, excludeSameRun = false } = flags;
+        const { howToIndex } = await import('../reference/index-target.js');
+        const reference = await referenceMeant(disk, { root, pipeline }, flags.reference);
         const place = {
           port: disk,
-          reference: await referenceMeant(disk, { root, pipeline }, flags.reference),
+          reference,
           runsDir: join(root, pipeline.runsDir),
+          howToIndex: howToIndex(pipeline.targets?.values() ?? [], relative(root, reference)),
         };
         const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };
         const searcher = await openSearch(place, options);

@@ -53,11 +53,14 @@ async function planSteps(options: BuildOptions, context: OpenContext): Promise<P
   return [...planned.values()];
 }
 
-/** Records and disk as they will be once what a killed build had decided is complete. */
-export function openRecovered(options: OpenOptions): OpenContext {
+/**
+ * Records and disk as they will be once what a killed build had decided is complete. `recallOnly`: nothing is hashed, see
+ * Digests.
+ */
+export function openRecovered(options: OpenOptions, recallOnly = false): OpenContext {
   const { port, root, cacheDirectory } = options;
   const pending = pendingCommits(port, journalIn(cacheDirectory));
-  const context = openContext({ ...options, port: afterCommits(port, root, pending) }, false);
+  const context = openContext({ ...options, port: afterCommits(port, root, pending) }, false, recallOnly);
   for (const { record } of pending) context.records.assume(record);
   return context;
 }

@@ -1,6 +1,7 @@
 /** The real disk behind the port, over node:fs. Knows nothing above a file. */
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { errnoOf, FirnError } from '../errors.js';
 import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
 
@@ -17,7 +18,6 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
-    dev: stat.dev,
     mode: Number(stat.mode) & 0o7777,
   };
 }
@@ -84,6 +84,8 @@ class DiskWriteHandle implements WriteHandle {
   private unsent = 0;
   private sending: Promise<void> | undefined;
   private failure: { error: unknown } | undefined;
+  /** Where the furthest byte of a write came to stand. */
+  private furthest = 0;
 
   constructor(
     readonly path: string,
@@ -105,6 +107,7 @@ class DiskWriteHandle implements WriteHandle {
       written += await writeAt(this.handle.fd, data, written, bytes, start + written);
     }
     if (position === undefined) this.end = start + written;
+    this.furthest = Math.max(this.furthest, start + written);
     this.unsent += written;
     if (this.unsent >= WRITE_BACK_BYTES && this.sending === undefined) this.send();
   }
@@ -126,6 +129,13 @@ class DiskWriteHandle implements WriteHandle {
     // A second fsync would say that all is well: the kernel tells of lost pages once.
     if (this.failure !== undefined) throw this.failure.error;
     await this.handle.sync();
+    const { size } = await this.handle.stat();
+    if (size >= this.furthest) return;
+    throw new FirnError('failed', `has ${size} bytes on disk, and ${this.furthest} were written`, {
+      path: this.path,
+      advice:
+        'Something else cut it, or this disk or mount loses what it takes. Look at it before you go on.',
+    });
   }
 
   async close(): Promise<void> {
@@ -207,11 +217,21 @@ export const disk: Port = {
 
   space(path) {
     try {
-      const { bsize, blocks, bavail } = fs.statfsSync(path);
-      return { total: bsize * blocks, available: bsize * bavail };
+      const { type, bsize, blocks, bavail, files, ffree } = fs.statfsSync(path);
+      return { type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
+    }
+  },
+
+  refusal(path, use) {
+    const { R_OK, W_OK, X_OK } = fs.constants;
+    try {
+      fs.accessSync(path, { read: R_OK, write: W_OK, execute: X_OK }[use]);
+      return undefined;
+    } catch (error) {
+      return errnoOf(error);
     }
   },
 
@@ -235,7 +255,16 @@ export const disk: Port = {
   },
 
   async makeDirectory(path) {
-    await fsp.mkdir(path, { recursive: true });
+    // Not `recursive`: then Node says of a full disk that there is no such folder.
+    try {
+      await fsp.mkdir(path);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === 'EEXIST' && disk.stat(path)?.kind === 'directory') return;
+      if (code !== 'ENOENT' || dirname(path) === path) throw error;
+      await disk.makeDirectory(dirname(path));
+      await disk.makeDirectory(path);
+    }
   },
 
   rename: (from, to) => fsp.rename(from, to),
