@@ -19,7 +19,7 @@ import { type Copies, judgeReference, judgeRelease } from './consistent.js';
 import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
 import { type Extra, formatNotes, type Notes } from './notes.js';
 import { gatherSources, type SourcesRequest } from './sources.js';
-import { noRoom, type State, stageFiles, type Work } from './stage-files.js';
+import { noRoom, roomNeeded, type State, stageFiles, type Work } from './stage-files.js';
 import { completeSwitch, decideSwitch, dropStaged, isUnfinished, stagedPath } from './switch.js';
 import { stageTagFiles } from './tag-files.js';
 import { verifyBag } from './verify-bag.js';
@@ -338,12 +338,11 @@ async function checkOutcome({ port, directory, signal }: Work, { result }: State
 }
 
 /** A full disk is told with what was needed, and what was staged makes room again; else it waits for the next backup. */
-async function explained({ port, directory }: Work, { staged }: State, error: unknown): Promise<unknown> {
+async function explained({ port, directory }: Work, state: State, error: unknown): Promise<unknown> {
   const errnos = [error, (error as { cause?: unknown } | undefined)?.cause].map(errnoOf);
   // What was decided is completed next time, and needs all that is staged.
   if ((!errnos.includes('ENOSPC') && !errnos.includes('EDQUOT')) || isUnfinished(port, directory))
     return error;
   await dropStaged(port, directory).catch(() => undefined);
-  const needed = [...staged.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  return noRoom(directory, needed, port.space(directory)?.free ?? 0);
+  return noRoom(directory, roomNeeded(state), port.space(directory)?.free ?? 0);
 }

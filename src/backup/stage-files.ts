@@ -164,21 +164,37 @@ function expectFreeName(
   }
 }
 
-function expectRoom({ port, directory }: Work, { staged }: State): void {
-  const available = port.space(directory)?.free;
-  if (available === undefined) return;
-  let needed = 0;
-  for (const [path, { bytes }] of staged) {
-    if (port.stat(stagedPath(directory, payloadPath(path)))?.size !== bytes) needed += bytes;
-  }
-  if (needed > available) throw noRoom(directory, needed, available);
+function expectRoom({ port, directory }: Work, state: State): void {
+  const free = port.space(directory)?.free;
+  if (free === undefined) return;
+  const left = [...state.staged].reduce((sum, [path, { bytes }]) => {
+    const there = port.stat(stagedPath(directory, payloadPath(path)));
+    return sum + (there?.size === bytes ? roomFor(bytes) : 0);
+  }, 0);
+  if (roomNeeded(state) - left > free) throw noRoom(directory, roomNeeded(state), free);
 }
 
-/** `needed`, `available`: bytes */
-export function noRoom(directory: string, needed: number, available: number): FirnError {
+const BLOCK = 4096;
+/** bytes of a file's lines in all tag files */
+const LINES = 600;
+/** All of them are written anew. */
+const TAG_FILES = 8;
+
+function roomFor(bytes: number): number {
+  return Math.ceil(bytes / BLOCK) * BLOCK;
+}
+
+/** About how many bytes of the disk an update takes before it gives up any. */
+export function roomNeeded({ staged, sources }: State): number {
+  const copies = [...staged.values()].reduce((sum, { bytes }) => sum + roomFor(bytes), 0);
+  return copies + TAG_FILES * BLOCK + sources.files.length * LINES;
+}
+
+/** Both in bytes. */
+export function noRoom(directory: string, needed: number, free: number): FirnError {
   return new FirnError(
     'failed',
-    `the disk is full: ${needed} bytes are to be copied, and there is room for ${available}`,
+    `the disk is full: about ${needed} bytes are needed beside what is there, and ${free} are free`,
     {
       path: directory,
       advice:
