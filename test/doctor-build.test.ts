@@ -18,6 +18,7 @@ import {
   PIPELINE,
   REFERENCE,
   settle,
+  withoutFaissNode,
 } from './rig/doctor.js';
 import { Gate } from './rig/gate.js';
 import { TestProject } from './rig/project.js';
@@ -149,15 +150,7 @@ const CASES: { [what: string]: Broken } = {
         'pipeline.yaml',
         PIPELINE.replace('from: [reference]', 'from: [reference], with: {factory: HNSW8}'),
       );
-      lie(
-        project,
-        `const Module = require('node:module');
-const real = Module._load;
-Module._load = (name, ...rest) => {
-  if (name === 'faiss-node') throw Object.assign(new Error("Cannot find module 'faiss-node'"), { code: 'MODULE_NOT_FOUND' });
-  return real(name, ...rest);
-};`,
-      );
+      withoutFaissNode(project);
     },
     path: INDEX,
     remedy: /faiss-node is optional/,

@@ -15,6 +15,7 @@ import {
   PIPELINE,
   REFERENCE,
   RUNS,
+  withoutFaissNode,
 } from './rig/doctor.js';
 import { TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
@@ -380,6 +381,25 @@ for (const [modules, cases] of [
     );
   }
 }
+
+oracleTest(test, ['numpy', 'faiss'], 'an index that only FAISS reads, without the package for it', () =>
+  expectFindings({
+    finds: ['package-missing', 'reference-foreign', 'pipeline-missing'],
+    async breaks() {
+      const project = new TestProject();
+      await project.writeRun('A/r1', { rows: 20, dims: 2 });
+      pythonReference(
+        project,
+        "import faiss; i = faiss.index_factory(2, 'HNSW8'); i.add(x); faiss.write_index(i, p + '_index.faiss')",
+      );
+      withoutFaissNode(project);
+      return project;
+    },
+    path: INDEX,
+    message:
+      /is a FAISS index of type IHNf, so a search compares every row: the package faiss-node is needed/,
+  }),
+);
 
 oracleTest(test, ['numpy', 'faiss'], 'an index by Python beside a reference of firn', () =>
   expectFindings({

@@ -2,9 +2,9 @@
 import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
-import type { Query, SearchAnswer } from '../search.js';
+import { runNameIn } from '../runs/run-name.js';
+import type { SearchAnswer, SearchQuery } from '../search.js';
 import { act, EXIT, globalOptions, note, print, printJson, wholeNumber } from './main.js';
-import { runNameIn } from './run-name.js';
 import { safe, table } from './text.js';
 
 interface SearchFlags {
@@ -115,12 +115,11 @@ function checkFlags({ run, seqIdx, query, queryFile }: SearchFlags): void {
   }
 }
 
-async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<Query> {
+async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<SearchQuery> {
   if (flags.run !== undefined) {
     yield { run: runNameIn(runsDir, flags.run), seqIdx: flags.seqIdx as number };
   } else if (flags.query !== undefined) {
-    const { cleanSequence } = await import('../sequences/bases.js');
-    yield { sequence: cleanSequence(flags.query) };
+    yield { sequence: flags.query };
   } else {
     const { readSequences } = await import('../sequences/read.js');
     const { disk } = await import('../files/disk.js');

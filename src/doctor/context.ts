@@ -23,7 +23,7 @@ import { type Opening, openForDoctor } from './opening.js';
 import { lookAtReference, type ReferenceLook } from './reference-looks.js';
 import { type RunContent, readContent } from './run-contents.js';
 import { lookAtRuns, type RunLook } from './run-looks.js';
-import { isWithin, scopeOf, shownIn } from './scope.js';
+import { foldersAbove, isWithinAny, type Scope, scopeOf, shownIn } from './scope.js';
 
 export interface DoctorRequest {
   /** The folder of pipeline.yaml; it may have none. */
@@ -65,11 +65,7 @@ export class DoctorContext {
 
   private readonly memo = new Map<string, { value: unknown } | { error: unknown }>();
   private readonly digests = new Map<string, Promise<string>>();
-  private readonly prefixes: readonly string[] | undefined;
-  /** The steps to look at, in the order of a build. */
-  readonly steps: readonly Step[];
-  /** The targets they are of; undefined when all are asked about. */
-  readonly targets: ReadonlySet<string> | undefined;
+  private readonly scope: Scope;
   private done = 0;
   private total = 0;
 
@@ -86,10 +82,7 @@ export class DoctorContext {
     this.full = request.full;
     this.signal = request.signal;
     this.nowMs = request.now();
-    const { prefixes, steps, targets } = scopeOf(request.only, opening, this.port);
-    this.prefixes = prefixes;
-    this.steps = steps;
-    this.targets = targets;
+    this.scope = scopeOf(request.only, opening, this.port);
   }
 
   /** Throws FirnError (usage) for a word in `only` that is nothing. */
@@ -111,12 +104,22 @@ export class DoctorContext {
 
   /** Whether it is limited to some things: what is not of a run or a reference is passed over then. */
   get isLimited(): boolean {
-    return this.prefixes !== undefined;
+    return this.scope.paths !== undefined;
+  }
+
+  /** The steps to look at, in the order of a build. */
+  get steps(): readonly Step[] {
+    return this.scope.steps;
+  }
+
+  /** The targets they are of; undefined when all are asked about. */
+  get targets(): ReadonlySet<string> | undefined {
+    return this.scope.targets;
   }
 
   /** Whether a path, relative to the project, is among what is to be looked at. */
   includes(path: string): boolean {
-    return this.prefixes?.some((prefix) => isWithin(path, prefix)) ?? true;
+    return this.scope.paths === undefined || isWithinAny(path, this.scope.paths);
   }
 
   /** What the system refused in the project. */
@@ -212,12 +215,12 @@ export class DoctorContext {
     }
     for (const { name, kind } of this.port.list(join(this.root, DATA)))
       if (kind === 'directory') folders.add(`${DATA}/${name}`);
-    const named = [...folders].filter(
-      (folder) => this.includes(folder) || this.prefixes?.some((prefix) => isWithin(prefix, folder)),
-    );
-    // A folder that is named for itself.
-    for (const prefix of this.prefixes ?? []) if (!named.includes(prefix)) named.push(prefix);
-    return named.sort();
+    const { paths, named } = this.scope;
+    if (paths === undefined) return [...folders].sort();
+    const above = new Set([...paths].flatMap(foldersAbove));
+    const asked = [...folders].filter((folder) => this.includes(folder) || above.has(folder));
+    // A folder that is named may be a reference that no target knows.
+    return [...new Set([...asked, ...named])].sort();
   }
 
   /** Records and remembered digests; undefined where the cache cannot be opened, which its own check tells. */

@@ -6,6 +6,7 @@
 import { openArray } from '../arrays/open.js';
 import type { ArrayShape } from '../arrays/types.js';
 import { trainingOf } from '../faiss/build.js';
+import { whyNoFaiss } from '../faiss/factory.js';
 import type { IndexHeader } from '../faiss/header.js';
 import { holdsRows } from '../faiss/row-sums.js';
 import { DRIFT, FLAT_ROWS, GROWTH } from '../faiss/training.js';
@@ -86,6 +87,18 @@ async function* fits(context: DoctorContext): AsyncIterable<Finding> {
         path,
         `${unused}, so a search compares every row instead`,
         remake(context, look),
+      );
+      continue;
+    }
+    const what = index.header.kind === 'other' ? index.header.what : undefined;
+    const lacks = what === undefined ? undefined : await whyNoFaiss();
+    if (lacks !== undefined) {
+      const { message, remedy } = findingOf('package-missing', null, lacks, 'Install the package.');
+      yield finding(
+        'package-missing',
+        path,
+        `is ${what}, so a search compares every row: ${message}`,
+        remedy,
       );
       continue;
     }

@@ -9,8 +9,10 @@ import { isRunName } from '../runs/run-name.js';
 import type { Opening } from './opening.js';
 
 export interface Scope {
-  /** Paths relative to the project; undefined when everything is asked about. */
-  prefixes: string[] | undefined;
+  /** Files and folders relative to the project, with all below them; undefined when everything is asked about. */
+  paths: ReadonlySet<string> | undefined;
+  /** Those among them that were named as paths. */
+  named: ReadonlySet<string>;
   /** In the order of a build. */
   steps: readonly Step[];
   /** The targets these are of, and those that were named; undefined when all are asked about. */
@@ -21,30 +23,30 @@ export interface Scope {
 export function scopeOf(words: readonly string[], opening: Opening, port: ReadPort): Scope {
   const { project, pipeline, runsDir, root } = opening;
   const order = project?.graph.order ?? [];
-  if (words.length === 0) return { prefixes: undefined, steps: order, targets: undefined };
-  const prefixes = new Set<string>();
-  const named: string[] = [];
+  if (words.length === 0) return { paths: undefined, named: new Set(), steps: order, targets: undefined };
+  const named = new Set<string>();
+  const paths = new Set<string>();
+  const targets: string[] = [];
   for (const word of words) {
     const target = pipeline?.targets.get(word);
     if (target !== undefined) {
-      named.push(word);
-      for (const out of target.out) prefixes.add(out);
+      targets.push(word);
+      for (const out of target.out) paths.add(out);
       continue;
     }
     const run = isRunName(word) ? `${runsDir}/${word}` : undefined;
     const isRun = run !== undefined && port.stat(join(root, run)) !== undefined;
-    prefixes.add(isRun ? run : placeOf(word, opening, port));
+    named.add(isRun ? run : placeOf(word, opening, port));
   }
   const chosen = new Set(
-    project === undefined || named.length === 0 ? [] : selectSteps(project.graph, named),
+    project === undefined || targets.length === 0 ? [] : selectSteps(project.graph, targets),
   );
-  for (const { inputs, outputs } of chosen)
-    for (const { path } of [...inputs, ...outputs]) prefixes.add(path);
-  const paths = [...prefixes];
-  const writesThere = ({ outputs }: Step): boolean =>
-    outputs.some(({ path }) => paths.some((prefix) => isWithin(path, prefix)));
-  const steps = order.filter((step) => chosen.has(step) || writesThere(step));
-  return { prefixes: paths, steps, targets: new Set([...named, ...steps.map((step) => step.target)]) };
+  for (const { inputs, outputs } of chosen) for (const { path } of [...inputs, ...outputs]) paths.add(path);
+  for (const path of named) paths.add(path);
+  const steps = order.filter(
+    (step) => chosen.has(step) || step.outputs.some(({ path }) => isWithinAny(path, named)),
+  );
+  return { paths, named, steps, targets: new Set([...targets, ...steps.map((step) => step.target)]) };
 }
 
 /** The path, relative to the project, that a word names. */
@@ -69,7 +71,18 @@ export function shownIn(root: string, path: string): string {
   return inside === '..' || inside.startsWith(`..${sep}`) ? path : inside.split(sep).join('/');
 }
 
-/** Whether a path is another one or below it. */
-export function isWithin(path: string, folder: string): boolean {
-  return folder === '.' || path === folder || path.startsWith(`${folder}/`);
+/** Whether a path is one of these or below one. Costs the depth of the path, however many they are. */
+export function isWithinAny(path: string, folders: ReadonlySet<string>): boolean {
+  if (folders.has('.')) return true;
+  for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1))
+    if (folders.has(path.slice(0, end))) return true;
+  return false;
+}
+
+/** The folders above a path, the nearest first. */
+export function foldersAbove(path: string): string[] {
+  const above: string[] = [];
+  for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1))
+    above.push(path.slice(0, end));
+  return above;
 }

@@ -11,7 +11,9 @@ import type { Records } from './records.js';
 import { afterCommits } from './recover.js';
 import type { Reason, Step } from './types.js';
 
+/** What a build would do about a step. */
 export interface PlannedStep {
+  /** `target` or `target:dataset/run`. */
   id: string;
   target: string;
   /** `maybe`: a step before it runs, and early cutoff may spare it. `blocked`: it would fail. */
@@ -19,6 +21,7 @@ export interface PlannedStep {
   reasons: Reason[];
   /** What the step would warn of. */
   warnings?: string[];
+  /** Why it would fail. */
   error?: unknown;
 }
 

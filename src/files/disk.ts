@@ -27,6 +27,17 @@ function isAbsent(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
+/** What goes by the number of an open file fails without its name. */
+async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) !== undefined && error instanceof Error && !('path' in error))
+      Object.assign(error, { path });
+    throw error;
+  }
+}
+
 /** Node refuses to read or write 2 GiB in one call. */
 const CALL_BYTES = 1024 * 1024 * 1024;
 
@@ -45,7 +56,9 @@ class DiskReadHandle implements ReadHandle {
     let filled = 0;
     while (filled < into.byteLength) {
       const bytes = Math.min(CALL_BYTES, into.byteLength - filled);
-      const { bytesRead } = await this.handle.read(into, filled, bytes, position + filled);
+      const { bytesRead } = await named(this.path, () =>
+        this.handle.read(into, filled, bytes, position + filled),
+      );
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -104,7 +117,8 @@ class DiskWriteHandle implements WriteHandle {
     let written = 0;
     while (written < data.byteLength) {
       const bytes = Math.min(CALL_BYTES, data.byteLength - written);
-      written += await writeAt(this.handle.fd, data, written, bytes, start + written);
+      const from = written;
+      written += await named(this.path, () => writeAt(this.handle.fd, data, from, bytes, start + from));
     }
     if (position === undefined) this.end = start + written;
     this.furthest = Math.max(this.furthest, start + written);
@@ -114,8 +128,7 @@ class DiskWriteHandle implements WriteHandle {
 
   private send(): void {
     this.unsent = 0;
-    this.sending = this.handle
-      .datasync()
+    this.sending = named(this.path, () => this.handle.datasync())
       .catch((error: unknown) => {
         this.failure = { error };
       })
@@ -128,7 +141,7 @@ class DiskWriteHandle implements WriteHandle {
     await this.sending;
     // A second fsync would say that all is well: the kernel tells of lost pages once.
     if (this.failure !== undefined) throw this.failure.error;
-    await this.handle.sync();
+    await named(this.path, () => this.handle.sync());
     const { size } = await this.handle.stat();
     if (size >= this.furthest) return;
     throw new FirnError('failed', `has ${size} bytes on disk, and ${this.furthest} were written`, {
@@ -275,7 +288,7 @@ export const disk: Port = {
     // Windows syncs only what is open for writing.
     const handle = await fsp.open(path, process.platform === 'win32' ? 'r+' : 'r');
     try {
-      await handle.sync();
+      await named(path, () => handle.sync());
     } finally {
       await handle.close();
     }
@@ -286,7 +299,7 @@ export const disk: Port = {
     if (process.platform === 'win32') return;
     const handle = await fsp.open(path, 'r');
     try {
-      await handle.sync();
+      await named(path, () => handle.sync());
     } finally {
       await handle.close();
     }

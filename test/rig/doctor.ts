@@ -98,3 +98,16 @@ export function lie(project: TestProject, script: string): void {
   );
   project.env = { NODE_OPTIONS: `--require=${project.path('lie.cjs')}` };
 }
+
+/** As where the optional package was never installed. */
+export function withoutFaissNode(project: TestProject): void {
+  lie(
+    project,
+    `const Module = require('node:module');
+const real = Module._load;
+Module._load = (name, ...rest) => {
+  if (name !== 'faiss-node') return real(name, ...rest);
+  throw Object.assign(new Error("Cannot find module 'faiss-node'"), { code: 'MODULE_NOT_FOUND' });
+};`,
+  );
+}
