@@ -159,7 +159,7 @@ async function stage(
     staged.set(path, copy);
     if (copied.digests.join() !== digests.join()) throw changed(from);
     await port.setTimes(copy, note.modified);
-    await port.setMode(copy, note.mode);
+    await port.setMode(copy, note.mode).catch(ignoreUnsupported);
   });
   const onRead = counter('verifying');
   await atOnce(workers.size, items, async ({ path, digests }) => {
@@ -213,24 +213,24 @@ async function keep(request: PutBackRequest, path: string): Promise<string> {
     try {
       await port.hardLink(original, place);
     } catch (error) {
-      if (!WITHOUT_LINKS.has(errnoOf(error) ?? '')) throw error;
+      if (!UNSUPPORTED.has(errnoOf(error) ?? '')) throw error;
       await copyDurably(port, original, place);
     }
     return name;
   }
 }
 
-/** Links are for other programs; what they lead to is restored in any case. */
-async function linkWherePossible(port: Port, target: string, path: string): Promise<void> {
-  try {
-    await port.link(target, path);
-  } catch (error) {
-    if (!WITHOUT_LINKS.has(errnoOf(error) ?? '')) throw error;
-  }
+function ignoreUnsupported(error: unknown): void {
+  if (!UNSUPPORTED.has(errnoOf(error) ?? '')) throw error;
 }
 
-/** What file systems say that have one name for each file. */
-const WITHOUT_LINKS = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+/** Links are for other programs; what they lead to is restored in any case. */
+async function linkWherePossible(port: Port, target: string, path: string): Promise<void> {
+  await port.link(target, path).catch(ignoreUnsupported);
+}
+
+/** What file systems say that have neither permissions nor links. */
+const UNSUPPORTED = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 
 async function isEqual({ port, signal, workers }: PutBackRequest, a: string, b: string): Promise<boolean> {
   const [first, second] = [port.stat(a), port.stat(b)];
