@@ -49,7 +49,9 @@ async function listItems(
     signal.throwIfAborted();
     const record = records.of(step.id);
     if (!targets.has(step.target) || record === undefined) continue;
-    const sparedStep = await whyStepStays({ ...project, port }, record, digests);
+    const sparedStep = step.rule.immutable
+      ? 'a release is kept until you remove it yourself'
+      : await whyStepStays({ ...project, port }, record, digests);
     // What a step wrote elsewhere before its `out` changed is not made again by it.
     const current = new Set(step.outputs.map((output) => output.path));
     for (const output of record.outputs) {

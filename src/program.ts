@@ -14,8 +14,12 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   search: async () => (await import('./cli/search.js')).defineSearch,
   compress: async () => (await import('./cli/compress.js')).defineCompress,
   versions: async () => (await import('./cli/versions.js')).defineVersions,
+  release: async () => (await import('./cli/release.js')).defineRelease,
+  releases: async () => (await import('./cli/releases.js')).defineReleases,
+  verify: async () => (await import('./cli/verify.js')).defineVerify,
   clean: async () => (await import('./cli/clean.js')).defineClean,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
+  doctor: async () => (await import('./cli/doctor.js')).defineDoctor,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
 };
 

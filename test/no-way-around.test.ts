@@ -25,6 +25,8 @@ const STARTS = [
   'src/faiss/factory-process.ts',
   // Node, to say where a rule of the project has a syntax error.
   'src/pipeline/rules.ts',
+  // Node, to see whether a package loads that may end the process it is in.
+  'src/doctor/machine.ts',
 ];
 
 const sources = ['src', 'rules'].flatMap((folder) =>

@@ -61,7 +61,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
   for (const message of decision.memory?.warnings ?? []) run.warn(message);
   const began = performance.now();
   try {
-    await stage.open();
+    if (!step.rule.immutable) await stage.open();
     const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
     let result: RunResult = {};
     if (restored) {
@@ -70,6 +70,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
       result = await step.rule.run(step, run);
     }
     context.signal.throwIfAborted();
+    if (step.rule.immutable && !result.keep) throw new Error(`${step.rule.name} did not place its outputs`);
     const outputs = result.keep
       ? await keptOutputs(step, context)
       : await stagedOutputs(step, stage, run, context);
@@ -92,7 +93,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     }
     return { status: restored ? 'restored' : 'ran', stats: result.stats };
   } finally {
-    if (!isUnfinished(context, step.id)) {
+    if (!step.rule.immutable && !isUnfinished(context, step.id)) {
       await stage.close().catch(async (error: unknown) => {
         // Neither a failure nor the cause of one: the step is done, or its own error says why not. The next build sees to it.
         await markUnswept(context.port, context.cacheDirectory).catch(() => undefined);

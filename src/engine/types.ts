@@ -5,6 +5,7 @@
 import type { Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 
+/** A value that JSON has. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Something a step reads. `kind` picks the digester; two inputs with one id are the same thing. */
@@ -114,6 +115,11 @@ export interface Rule {
   expand(target: RuleTarget, view: ExpandView): StepDraft[];
   /** False where outputs are not worth a second place on disk (in cache/): they are made again when needed. */
   stored?: boolean;
+  /**
+   * What it made stays as it is. `run` gives all outputs their names itself, at once, never replaces any, and says `keep`;
+   * they are not restored from cache/, and `clean` spares them.
+   */
+  immutable?: true;
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
@@ -185,6 +191,9 @@ export interface ExpandView {
   root: string;
   /** Relative to the project. */
   runsDir: string;
+  versionsFile: string;
+  /** Beside each reference when undefined. */
+  releasesDir: string | undefined;
   /** Sorted by name. */
   runs(filter: RunFilter): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
@@ -250,6 +259,7 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
+/** What kind of cause made a step stale. */
 export type ReasonCode =
   | 'new'
   | 'forced'

@@ -18,6 +18,7 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
+    mode: Number(stat.mode) & 0o7777,
   };
 }
 
@@ -227,6 +228,26 @@ export const disk: Port = {
     }
   },
 
+  space(path) {
+    try {
+      const { type, bsize, blocks, bavail, files, ffree } = fs.statfsSync(path);
+      return { type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
+  refusal(path, use) {
+    const { R_OK, W_OK, X_OK } = fs.constants;
+    try {
+      fs.accessSync(path, { read: R_OK, write: W_OK, execute: X_OK }[use]);
+      return undefined;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+
   async create(path) {
     return new DiskWriteHandle(path, await fsp.open(path, 'wx+'), 0);
   },
@@ -283,4 +304,7 @@ export const disk: Port = {
   async setTimes(path, mtimeMs) {
     await fsp.utimes(path, mtimeMs / 1000, mtimeMs / 1000);
   },
+
+  setMode: (path, mode) => fsp.chmod(path, mode),
+  link: (target, path) => fsp.symlink(target, path),
 };

@@ -33,12 +33,16 @@ const CHANGES: Record<keyof WritePort, true> = {
   syncDirectory: true,
   copy: true,
   setTimes: true,
+  setMode: true,
+  link: true,
 };
 const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   stat: true,
   list: true,
   readText: true,
   realPath: true,
+  space: true,
+  refusal: true,
 };
 
 const never = (): Promise<never> => new Promise(() => undefined);

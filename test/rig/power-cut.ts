@@ -58,6 +58,8 @@ export class PowerCut {
       makeDirectory: (path) => port.makeDirectory(path),
       copy: (from, to, reflinkOnly) => port.copy(from, to, reflinkOnly),
       setTimes: (path, mtimeMs) => port.setTimes(path, mtimeMs),
+      setMode: (path, mode) => port.setMode(path, mode),
+      link: (target, path) => port.link(target, path),
       create: async (path) => this.watchHandle(await port.create(path)),
       append: async (path) => this.watchHandle(await port.append(path)),
       rename: async (from, to) => {
