@@ -16,7 +16,8 @@ import type { Port } from '../files/port.js';
 import { unlinkIfThere } from '../files/remove.js';
 import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
 
-const POLL_MS = 150;
+/** Between two looks at a lock that is held: at first, and at most. */
+const POLL_MS = { first: 10, most: 150 };
 const PREPARED = `${TEMPORARY_PREFIX}lock-`;
 
 export interface Holder {
@@ -54,6 +55,7 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
   const name = `${randomBytes(8).toString('hex')}.json`;
   let tookOver = false;
   let told = false;
+  let wait = POLL_MS.first;
   try {
     await prepare(port, join(prepared, name), options.command);
     for (;;) {
@@ -71,7 +73,8 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
       } else {
         if (!told) options.onWait(describeHolder(found.holder));
         told = true;
-        await delay(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        await delay(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        wait = Math.min(2 * wait, POLL_MS.most);
       }
     }
   } catch (error) {
