@@ -74,7 +74,7 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
         if (!told) options.onWait(describeHolder(found.holder));
         told = true;
         await delay(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
-        wait = Math.min(2 * wait, POLL_MS.most);
+        wait = Math.min(1.5 * wait, POLL_MS.most);
       }
     }
   } catch (error) {
@@ -124,9 +124,11 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
 }
 
 export function describeHolder(holder: Holder | undefined): string {
-  return holder === undefined
-    ? 'a process that left no name'
-    : `${holder.command} (pid ${holder.pid} on ${holder.host})`;
+  if (holder === undefined) return 'a process that left no name';
+  const here = thisProcess('');
+  const seen = holder.boot === here.boot && holder.namespace === here.namespace;
+  const where = seen ? '' : ', in another container or on another machine, not to be seen from here';
+  return `${holder.command} (pid ${holder.pid} on ${holder.host}${where})`;
 }
 
 async function prepare(port: Port, file: string, command: string): Promise<void> {
