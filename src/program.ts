@@ -17,6 +17,8 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   release: async () => (await import('./cli/release.js')).defineRelease,
   releases: async () => (await import('./cli/releases.js')).defineReleases,
   verify: async () => (await import('./cli/verify.js')).defineVerify,
+  backup: async () => (await import('./cli/backup.js')).defineBackup,
+  restore: async () => (await import('./cli/restore.js')).defineRestore,
   clean: async () => (await import('./cli/clean.js')).defineClean,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
   doctor: async () => (await import('./cli/doctor.js')).defineDoctor,

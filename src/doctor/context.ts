@@ -68,6 +68,7 @@ export class DoctorContext {
   private readonly scope: Scope;
   private done = 0;
   private total = 0;
+  private foretold = 0;
 
   private constructor(
     readonly opening: Opening,
@@ -287,14 +288,19 @@ export class DoctorContext {
     };
   }
 
+  /** So many bytes are going to be read, as far as that can be told beforehand. */
+  foretell(bytes: number): void {
+    this.foretold = bytes;
+  }
+
   /** More bytes are going to be read. */
   private expect(bytes: number): void {
     this.total += bytes;
-    this.request.onProgress(this.done, this.total);
+    this.progress(0);
   }
 
   private progress(bytes: number): void {
     this.done += bytes;
-    this.request.onProgress(this.done, this.total);
+    this.request.onProgress(this.done, Math.max(this.total, this.foretold));
   }
 }
