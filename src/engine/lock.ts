@@ -58,10 +58,7 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
   let wait = POLL_MS.first;
   try {
     await prepare(port, join(prepared, name), options.command);
-    for (;;) {
-      // An empty folder may be that of a dead one, whose file was removed by another one who is dead by now as well.
-      tookOver ||= port.list(path).length === 0 && port.stat(path) !== undefined;
-      if (await tryRename(port, prepared, path)) break;
+    while (!(await tryRename(port, prepared, path))) {
       options.signal?.throwIfAborted();
       const found = readLock(port, path);
       if (found === undefined) {
