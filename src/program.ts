@@ -61,10 +61,11 @@ function takeDirectory(command: Command): void {
   command.option('-C, --directory <dir>', 'the folder of pipeline.yaml (default: where you are)');
   for (const inner of command.commands) takeDirectory(inner);
 }
-// A reader that closes the pipe early (head) stops the printing and not the work; a full disk is an error.
+// A reader that closes the pipe early (head) and a terminal that is closed stop the printing and not the work, which a signal
+// may end; a full disk is an error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') return;
+    if (error.code === 'EPIPE' || (error.code === 'EIO' && stream.isTTY)) return;
     process.exitCode = report(error);
     process.exit();
   });

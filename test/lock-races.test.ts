@@ -86,7 +86,7 @@ test('a holder that is stopped keeps its lock, however often the other looks', a
     const visitor = await gate.next();
     holder.child.kill('SIGSTOP');
     const second = project.start('build', '--json');
-    await looks(second.child.pid as number, 20);
+    await looks(second.child.pid as number, 10);
     assert.is(second.child.exitCode, null);
     assert.equal(gate.visits, ['made']);
     holder.child.kill('SIGCONT');
@@ -178,7 +178,7 @@ testWhere(
       waiting.child.kill('SIGINT');
       const { code, stderr } = await waiting.finished;
       assert.is(code, 130);
-      assert.match(stderr, /waiting for firn build \(pid 1 on .*\) to finish/);
+      assert.match(stderr, /waiting for firn build \(pid 1 on .*, in another container .*\) to finish\n/);
       const refused = await project.firn('unlock');
       assert.is(refused.code, 1);
       assert.match(refused.stderr, /is not known to be gone/);
