@@ -17,6 +17,8 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
+    dev: stat.dev,
+    mode: Number(stat.mode) & 0o7777,
   };
 }
 
@@ -192,6 +194,16 @@ export const disk: Port = {
     }
   },
 
+  space(path) {
+    try {
+      const { bsize, blocks, bavail } = fs.statfsSync(path);
+      return { total: bsize * blocks, available: bsize * bavail };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
   async open(path) {
     const handle = await fsp.open(path, 'r');
     try {
@@ -250,4 +262,6 @@ export const disk: Port = {
   async setTimes(path, mtimeMs) {
     await fsp.utimes(path, mtimeMs / 1000, mtimeMs / 1000);
   },
+
+  setMode: (path, mode) => fsp.chmod(path, mode),
 };

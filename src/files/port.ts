@@ -12,6 +12,18 @@ export interface FileStat {
   mtimeNs: bigint;
   ctimeNs: bigint;
   ino: bigint;
+  /** Of the file system it is on. */
+  dev: bigint;
+  /** Permission bits. */
+  mode: number;
+}
+
+/** A file system. */
+export interface DiskSpace {
+  /** bytes in all */
+  total: number;
+  /** bytes that this user may still fill */
+  available: number;
 }
 
 export interface DirectoryEntry {
@@ -53,6 +65,8 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
+  /** The file system that a path is on (statfs); undefined when nothing is there. */
+  space(path: string): DiskSpace | undefined;
   open(path: string): Promise<ReadHandle>;
 }
 
@@ -74,6 +88,8 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
+  /** Sets the permission bits. */
+  setMode(path: string, mode: number): Promise<void>;
 }
 
 export interface Port extends ReadPort, WritePort {}

@@ -16,6 +16,7 @@ const CHANGES = [
   'syncDirectory',
   'copy',
   'setTimes',
+  'setMode',
 ] as const;
 
 /** `count.done` is how many changes were asked for. */
