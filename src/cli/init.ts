@@ -37,7 +37,8 @@ export function defineInit(program: Command): void {
           flags.runs,
           (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }),
         );
-        const { runs } = discoverRuns(disk, join(root, runsDir));
+        const found = discoverRuns(disk, join(root, runsDir));
+        const runs = [...found.runs, ...found.archived];
         // Where there are runs, a model made them, and sequences are not to be embedded by another.
         const sequences =
           runs.length > 0

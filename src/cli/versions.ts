@@ -203,7 +203,7 @@ interface Shape {
 interface Context {
   registry: Registry;
   lib: typeof import('../runs/versions.js');
-  /** Names of the runs on disk. */
+  /** Names of the runs on disk and of those that are archived. */
   runs: string[];
   /** Relative to the project. */
   runsDir: string;
@@ -250,22 +250,27 @@ async function contextOf(
 ): Promise<Context> {
   const { disk } = await import('../files/disk.js');
   const lib = await import('../runs/versions.js');
-  const { discoverRuns } = await import('../runs/discover.js');
-  const { openRun } = await import('../runs/run-array.js');
+  const { byName, discoverRuns } = await import('../runs/discover.js');
+  const { openRun, runFile } = await import('../runs/run-array.js');
+  const { readStub } = await import('../runs/archived.js');
   const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
   const { isRunName } = await import('../runs/run-name.js');
   const registry = lib.loadRegistry(disk, join(root, pipeline.versionsFile));
   const runsDir = join(root, pipeline.runsDir);
+  const { runs, archived } = discoverRuns(disk, runsDir);
   return {
     registry,
     lib,
-    runs: discoverRuns(disk, runsDir).runs.map((run) => run.name),
+    runs: [...runs, ...archived].sort(byName).map((run) => run.name),
     runsDir: pipeline.runsDir,
     ownVersion: (run) => versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)),
     async shapeOf(run) {
       if (!isRunName(run)) return undefined;
       try {
-        const reader = await openRun(disk, join(runsDir, run));
+        const directory = join(runsDir, run);
+        const stub = runFile(disk, directory) === undefined ? readStub(disk, directory) : undefined;
+        if (stub !== undefined) return { rows: stub.rows, dims: stub.dims };
+        const reader = await openRun(disk, directory);
         await reader.close();
         return { rows: reader.rows, dims: reader.dims };
       } catch {
