@@ -91,6 +91,12 @@ export function formatSeconds(seconds: number): string {
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+/** Whole days, or hours where it is less than two of them. */
+export function formatAge(ms: number): string {
+  const hours = Math.max(0, Math.floor(ms / 3_600_000));
+  return hours < 48 ? `${hours} h` : `${formatCount(Math.floor(hours / 24))} d`;
+}
+
 /** A whole number with commas. The language tables of Node take longer to load than most commands to run. */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
