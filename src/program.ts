@@ -14,6 +14,8 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   search: async () => (await import('./cli/search.js')).defineSearch,
   compress: async () => (await import('./cli/compress.js')).defineCompress,
   versions: async () => (await import('./cli/versions.js')).defineVersions,
+  runs: async () => (await import('./cli/runs.js')).defineRuns,
+  du: async () => (await import('./cli/du.js')).defineDu,
   clean: async () => (await import('./cli/clean.js')).defineClean,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
