@@ -202,13 +202,14 @@ export function checkTargets(project: Project, targets: readonly string[]): void
 export interface ProjectPlaces {
   /** Absolute. */
   root: string;
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile' | 'targets'> & Partial<Pick<Pipeline, 'cacheLimit'>>;
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> &
+    Partial<Pick<Pipeline, 'cacheLimit' | 'releasesDir' | 'targets'>>;
 }
 
-/** Where runs and the registry are, and what is built: as pipeline.yaml says, or the defaults and nothing where there is none. */
+/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
 export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };
-  return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS, targets: new Map() } };
+  return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };
 }

@@ -55,8 +55,6 @@ function memoryPort(bytes: Uint8Array): ReadPort {
     mtimeNs: 0n,
     ctimeNs: 0n,
     ino: 1n,
-    dev: 1n,
-    mode: 0o644,
   } as const;
   return {
     stat: () => stat,

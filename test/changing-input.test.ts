@@ -87,8 +87,6 @@ class FrozenFile {
       mtimeNs: stampNs,
       ctimeNs: stampNs,
       ino: 1n,
-      dev: 1n,
-      mode: 0o644,
     } as const;
     const port = { stat: () => stat, readText: () => undefined } as unknown as Port;
     const digester: Digester = {

@@ -1,30 +1,32 @@
-/** One line of progress on a terminal, redrawn; nothing elsewhere. Knows no work. */
-import { cutTo, formatBytes, safe } from './text.js';
+/** One line of progress on a terminal, for commands that are no builds; nothing elsewhere. */
+import { cutTo, formatBytes, formatCount, safe } from './text.js';
 
 const REDRAW_MS = 100;
 
 export interface ProgressLine {
-  /** `name` is data; `done` of `total` bytes. */
-  update(name: string, doing: string, done: number, total: number): void;
-  /** Before anything else is printed, and at the end. */
-  erase(): void;
+  show(done: number, total: number, unit: string): void;
+  /** Erases it: before anything else is printed. */
+  end(): void;
 }
 
-export function progressLine(): ProgressLine {
-  const shown = process.stderr.isTTY === true && process.env.TERM !== 'dumb' && process.env.CI === undefined;
+export function progressLine(label: string): ProgressLine {
+  const draws = process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
   let drawnAt = 0;
   let drawn = false;
   return {
-    update(name, doing, done, total) {
+    show(done, total, unit) {
       const now = performance.now();
-      if (!shown || now - drawnAt < REDRAW_MS) return;
+      if (!draws || now - drawnAt < REDRAW_MS) return;
       drawnAt = now;
       drawn = true;
-      const percent = total === 0 ? '' : ` ${Math.min(100, Math.floor((done / total) * 100))}%`;
-      const text = `${safe(name)}: ${doing}${percent}, ${formatBytes(done)}`;
-      process.stderr.write(`\r\u001b[2K${cutTo(text, (process.stderr.columns || 80) - 1)}`);
+      const percent = total > 0 ? Math.floor((100 * Math.min(done, total)) / total) : 0;
+      const amount = unit.startsWith('bytes') ? formatBytes(done) : formatCount(done);
+      const width = (process.stderr.columns || 80) - 1;
+      process.stderr.write(
+        `\r\u001b[2K${cutTo(`${safe(label)} ${percent}%, ${amount} ${safe(unit.replace(/^bytes ?/, ''))}`.trimEnd(), width)}`,
+      );
     },
-    erase() {
+    end() {
       if (drawn) process.stderr.write('\r\u001b[2K');
       drawn = false;
     },

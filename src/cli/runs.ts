@@ -172,7 +172,7 @@ Rows of archived runs stay in their references and are searched as before.`,
         const { to, olderThan } = flags;
         const request = { ...(await lifeOf(command, signal, patterns)), to, olderThan };
         const result = await (flags.execute ? archiveRuns : planArchive)(request);
-        request.line.erase();
+        request.line.end();
         if (flags.json) printJson(archiveJson(result, flags.execute ?? false));
         else showArchive(result, flags.execute ?? false);
         return exitOf(result.items);
@@ -280,7 +280,7 @@ Examples:
         const { from, removeArchive = false } = flags;
         const request = { ...(await lifeOf(command, signal, patterns)), from, removeArchive };
         const result = await (flags.execute ? restoreRuns : planRestore)(request);
-        request.line.erase();
+        request.line.end();
         if (flags.json) printJson(restoreJson(result, flags.execute ?? false));
         else showRestore(result, flags);
         return exitOf(result.items);
@@ -363,7 +363,7 @@ The rows of the run are read from the reference and hashed right before; where t
         const { planRemove, removeRuns } = await import('../run-life/remove.js');
         const request = { ...(await lifeOf(command, signal, patterns)), allFiles: flags.allFiles ?? false };
         const items = await (flags.execute ? removeRuns : planRemove)(request);
-        request.line.erase();
+        request.line.end();
         if (flags.json) printJson(removeJson(items, flags.execute ?? false));
         else showRemove(items, flags.execute ?? false);
         return exitOf(items);
@@ -410,14 +410,15 @@ async function lifeOf(command: Command, signal: AbortSignal, patterns: readonly 
   const { projectPlaces } = await import('../project.js');
   const { directory } = globalOptions(command);
   const { pipeline } = await projectPlaces(directory);
-  const line = progressLine();
+  const line = progressLine('runs');
   return {
     directory,
     signal,
     patterns: patterns.map((pattern) => runNameIn(pipeline.runsDir, pattern)),
     line,
     onWait: (holder: string) => note(`waiting for ${safe(holder)} to finish`),
-    onProgress: line.update,
+    onProgress: (run: string, doing: string, done: number, total: number) =>
+      line.show(done, total, `bytes, ${doing} ${run}`),
   };
 }
 

@@ -2,7 +2,7 @@
 import { join, resolve } from 'node:path';
 import { atOnce } from '../at-once.js';
 import { disk } from '../files/disk.js';
-import { nearestFolder } from '../files/make-folder.js';
+import { nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace, Port } from '../files/port.js';
 import { CACHE_FOLDER, projectPlaces } from '../project.js';
 import { runName } from '../reference/layout.js';
@@ -40,7 +40,7 @@ export interface DuRequest {
   onProgress?: (done: number, total: number) => void;
 }
 
-export interface DiskReport extends DiskSpace {
+export interface DiskReport extends Omit<DiskSpace, 'device'> {
   /** Folders of the project that are on it, relative to the project. */
   holds: string[];
 }
@@ -91,7 +91,10 @@ export async function measure(request: DuRequest): Promise<DuReport> {
     archives: sizesOfArchives(port, root, [...runs, ...archived]),
     compressing,
     originals: await spareOriginals(port, runs),
-    disks: disksOf(places, built).map(({ space, holds }) => ({ ...space, holds })),
+    disks: disksOf(places, built).map(({ space: { device: _device, ...space }, holds }) => ({
+      ...space,
+      holds,
+    })),
     rate,
     dated: arrivals.length,
     projection: project(growing, rate, nowMs),
@@ -171,7 +174,6 @@ interface Places {
 }
 
 interface DiskPlace {
-  dev: bigint;
   space: DiskSpace;
   holds: string[];
 }
@@ -180,12 +182,12 @@ interface DiskPlace {
 function disksOf({ port, root, runsDir }: Places, built: readonly ReferenceSizes[]): DiskPlace[] {
   const disks = new Map<bigint, DiskPlace>();
   for (const folder of [runsDir, ...built.map(({ directory }) => directory), CACHE_FOLDER]) {
-    const there = nearestFolder(port, resolve(root, folder));
-    const [dev, space] = [port.stat(there)?.dev, port.space(there)];
-    if (dev === undefined || space === undefined) continue;
-    const known = disks.get(dev) ?? { dev, space, holds: [] };
+    const there = nearestDirectory(port, resolve(root, folder));
+    const space = port.space(there);
+    if (space === undefined) continue;
+    const known = disks.get(space.device) ?? { space, holds: [] };
     known.holds.push(folder);
-    disks.set(dev, known);
+    disks.set(space.device, known);
   }
   return [...disks.values()];
 }

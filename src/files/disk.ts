@@ -17,7 +17,6 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
-    dev: stat.dev,
     mode: Number(stat.mode) & 0o7777,
   };
 }
@@ -197,7 +196,8 @@ export const disk: Port = {
   space(path) {
     try {
       const { bsize, blocks, bavail } = fs.statfsSync(path);
-      return { total: bsize * blocks, available: bsize * bavail };
+      const device = fs.statSync(path, { bigint: true }).dev;
+      return { device, total: bsize * blocks, available: bsize * bavail };
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
@@ -264,4 +264,5 @@ export const disk: Port = {
   },
 
   setMode: (path, mode) => fsp.chmod(path, mode),
+  link: (target, path) => fsp.symlink(target, path),
 };

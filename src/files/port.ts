@@ -12,14 +12,14 @@ export interface FileStat {
   mtimeNs: bigint;
   ctimeNs: bigint;
   ino: bigint;
-  /** Of the file system it is on. */
-  dev: bigint;
-  /** Permission bits. */
-  mode: number;
+  /** Permission bits, such as 0o644; a port that stands in for the disk may not know them. */
+  mode?: number;
 }
 
 /** A file system. */
 export interface DiskSpace {
+  /** The same for all paths on it. */
+  device: bigint;
   /** bytes in all */
   total: number;
   /** bytes that this user may still fill */
@@ -65,7 +65,7 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
-  /** The file system that a path is on (statfs); undefined when nothing is there. */
+  /** The file system that a path is on; undefined when nothing is there. */
   space(path: string): DiskSpace | undefined;
   open(path: string): Promise<ReadHandle>;
 }
@@ -88,8 +88,10 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
-  /** Sets the permission bits. */
+  /** Permission bits of a file or directory. They hold nobody back who is root. */
   setMode(path: string, mode: number): Promise<void>;
+  /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */
+  link(target: string, path: string): Promise<void>;
 }
 
 export interface Port extends ReadPort, WritePort {}

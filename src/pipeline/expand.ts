@@ -282,6 +282,8 @@ class World {
       port: this.options.port,
       root: this.options.root,
       runsDir: this.pipeline.runsDir,
+      versionsFile: this.pipeline.versionsFile,
+      releasesDir: this.pipeline.releasesDir,
       warn,
       runs: (filter, options) => this.runs(filter, options?.archived ?? false),
       files: (pattern) => this.files(pattern),

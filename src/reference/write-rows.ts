@@ -1,6 +1,7 @@
 /**
  * The array of a reference, written range by range: rows of runs from their own arrays, kept rows (of runs that are gone
- * or archived) from the array as it stands. Each run is proven on the way to be what its digest names. Knows no step, and not where ranges come from.
+ * or archived) from the array as it stands. Each run is proven on the way to be what its digest names. Knows no step, and
+ * not where ranges come from.
  */
 import { join } from 'node:path';
 import { convertBytes } from '../arrays/convert-bytes.js';

@@ -7,7 +7,7 @@ import { arrayDigest } from '../arrays/digest.js';
 import { openArray } from '../arrays/open.js';
 import type { Digest } from '../engine/types.js';
 import { FirnError } from '../errors.js';
-import { makeFolder, nearestFolder } from '../files/make-folder.js';
+import { makeDurableDirectory, nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace, FileStat, Port } from '../files/port.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import { cacheDirectory, type Project } from '../project.js';
@@ -109,12 +109,13 @@ function resultOf(
   jobs: Job[],
 ): ArchiveResult {
   const to = resolve(request.to);
-  const there = nearestFolder(port, to);
+  const space = port.space(nearestDirectory(port, to));
+  const here = port.space(nearestDirectory(port, join(root, pipeline.runsDir)));
   return {
     to,
     items: jobs.map(({ item }) => item),
-    space: port.space(there),
-    sameDisk: port.stat(there)?.dev === port.stat(nearestFolder(port, join(root, pipeline.runsDir)))?.dev,
+    space,
+    sameDisk: space?.device === here?.device,
   };
 }
 
@@ -158,7 +159,7 @@ function expectArchive(project: Project, to: string): void {
 
 /** Where a path leads, as far as it is there. */
 function realPathOf(port: Port, path: string): string {
-  const there = nearestFolder(port, path);
+  const there = nearestDirectory(port, path);
   return join(port.realPath(there) ?? there, relative(there, path));
 }
 
@@ -341,7 +342,7 @@ async function archiveOne(job: Job, array: ArrayFacts, life: Life): Promise<void
       bytes: stat.size,
       sha256: sums[i],
       mtimeNs: String(stat.mtimeNs),
-      mode: stat.mode.toString(8),
+      mode: (stat.mode ?? 0o644).toString(8),
     })),
     folders: tree.folders.map(({ path, stat }) => ({ path, mtimeNs: String(stat.mtimeNs) })),
   };
@@ -366,7 +367,8 @@ async function copyTree(
   let done = 0;
   const onBytes = (bytes: number) => {
     done += bytes;
-    options.onProgress?.(run.name, 'copying', done, item.bytes);
+    // Copied, read back, and read again here.
+    options.onProgress?.(run.name, 'copying', done, 3 * item.bytes);
   };
   const place = { signal, workers: open.workers };
   await removeUnfinished(port, item.to, LABEL);
@@ -387,7 +389,7 @@ async function copyTree(
   expectSpace(port, item.to, bytes);
   const folders = [dirname(item.to), item.to, ...tree.folders.map(({ path }) => join(item.to, path))];
   made.folders = folders.filter((folder) => port.stat(folder) === undefined);
-  for (const folder of folders) await makeFolder(port, folder);
+  for (const folder of folders) await makeDurableDirectory(port, folder);
   made.files = missing.map(({ to }) => to);
   const copied = await placeFiles(port, missing, LABEL, { ...place, onBytes });
   for (const [i, { path }] of missing.entries()) sums.set(path, copied[i]);

@@ -1,9 +1,7 @@
 /** A project whose runs are about to be moved: no build reads them meanwhile. Knows no command. */
-import { resolve } from 'node:path';
-import { journalIn, lockIn, type OpenContext, openContext } from '../engine/context.js';
-import { acquireLock } from '../engine/lock.js';
+import { journalIn, type OpenContext, openContext } from '../engine/context.js';
 import { openRecovered } from '../engine/plan.js';
-import { markUnswept, recover } from '../engine/recover.js';
+import { acquireBuildLock, recover } from '../engine/recover.js';
 import { disk } from '../files/disk.js';
 import type { Port } from '../files/port.js';
 import { cacheDirectory, engineOptions, openProject, type Project } from '../project.js';
@@ -48,7 +46,7 @@ export async function locked<T>(
   // What is wrong with the request shows before anybody waits.
   const before = await openProject(options);
   const cache = cacheDirectory(before);
-  const lock = await acquireLock(port, lockIn(cache), { command, onWait, signal });
+  const lock = await acquireBuildLock(port, cache, { command, onWait, signal });
   try {
     const first = openContext(engineOptions(before, { signal }), false);
     const place = { ...first, cacheDirectory: cache, journalDirectory: journalIn(cache) };
@@ -78,9 +76,8 @@ export async function lockedFolder<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const { port = disk, signal, onWait = () => undefined } = options;
-  const lock = await acquireLock(port, lockIn(resolve(cache)), { command, onWait, signal });
+  const lock = await acquireBuildLock(port, cache, { command, onWait, signal });
   try {
-    if (lock.tookOver) await markUnswept(port, cache);
     return await work();
   } finally {
     await lock.release();

@@ -3,10 +3,10 @@
  * them are right are they renamed, in the order given. Knows no run.
  */
 import { dirname } from 'node:path';
+import { type CopyOptions, copyFile } from '../copy-file.js';
 import { fileDigest } from '../engine/store.js';
 import { errnoOf, FirnError } from '../errors.js';
-import { type CopyOptions, copyFile } from '../files/copy-file.js';
-import { nearestFolder } from '../files/make-folder.js';
+import { nearestDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { temporaryName } from '../files/temporary.js';
 
@@ -19,38 +19,51 @@ export interface Placing {
   sha256?: string;
 }
 
-/** SHA-256 of each file, in their order. After a failure that comes before the first rename nothing is left. */
+/**
+ * SHA-256 of each file, in their order; copies have the dates of their sources. After a failure that comes before the first
+ * rename nothing is left.
+ */
 export async function placeFiles(
   port: Port,
   files: readonly Placing[],
   label: string,
   options: CopyOptions,
 ): Promise<string[]> {
-  const copies: { temporary: string; sha256: string }[] = [];
+  const copies: string[] = [];
+  const sums: string[] = [];
   let named = 0;
   try {
     for (const file of files) {
-      const temporary = temporaryName(file.to, label);
-      const sha256 = await copyFile(port, file.from, temporary, options);
-      copies.push({ temporary, sha256 });
-      if (file.sha256 !== undefined && file.sha256 !== sha256) throw isAnother(file.from);
-      if ((await sha256Of(port, temporary, options)) !== sha256) {
-        throw new FirnError('failed', 'was read back otherwise than it was written', {
-          path: file.to,
-          advice: 'Look at that disk; the original is as it was.',
-        });
-      }
+      const copy = temporaryName(file.to, label);
+      copies.push(copy);
+      sums.push(await proveCopy(port, file, copy, options));
     }
-    for (const [i, { temporary }] of copies.entries()) {
-      await port.rename(temporary, files[i].to);
+    for (const [i, copy] of copies.entries()) {
+      await port.rename(copy, files[i].to);
       named += 1;
     }
     for (const folder of new Set(files.map(({ to }) => dirname(to)))) await port.syncDirectory(folder);
-    return copies.map(({ sha256 }) => sha256);
+    return sums;
   } catch (error) {
-    for (const { temporary } of copies.slice(named)) await port.unlink(temporary).catch(() => undefined);
+    for (const copy of copies.slice(named)) await port.unlink(copy).catch(() => undefined);
     throw withNeed(error, files);
   }
+}
+
+/** Copies a file, and reads both: the copy from its disk, and the source again. */
+async function proveCopy(port: Port, file: Placing, copy: string, options: CopyOptions): Promise<string> {
+  const { digest } = await copyFile(port, file.from, copy, options);
+  const sha256 = await sha256Of(port, file.from, options);
+  if (file.sha256 !== undefined && file.sha256 !== sha256) throw isAnother(file.from);
+  if (digest !== `sha256:${sha256}`) {
+    throw new FirnError('failed', 'was read back otherwise than the file it is a copy of', {
+      path: file.to,
+      advice: 'Look at that disk, and whether something writes the original, which is as it was.',
+    });
+  }
+  await port.setTimes(copy, Number(port.stat(file.from)?.mtimeNs) / 1e6);
+  await port.sync(copy);
+  return sha256;
 }
 
 /** SHA-256 of a file's bytes, in hexadecimal. */
@@ -67,7 +80,7 @@ export function isAnother(path: string): FirnError {
 
 /** Refuses to begin what cannot fit: FirnError (failed) that names the bytes. */
 export function expectSpace(port: Port, directory: string, bytes: number): void {
-  const space = port.space(nearestFolder(port, directory));
+  const space = port.space(nearestDirectory(port, directory));
   if (space === undefined || space.available >= bytes) return;
   throw new FirnError('failed', `${bytes} bytes are needed there, and ${space.available} are free`, {
     path: directory,

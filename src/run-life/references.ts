@@ -11,9 +11,8 @@ import type { Project } from '../project.js';
 import { EMBEDDINGS_FILE, METADATA_FILE } from '../reference/files.js';
 import { type Range, runName, startsOf } from '../reference/layout.js';
 import { type ReferenceFacts, readMetadata } from '../reference/metadata.js';
-import { holdsRange } from '../reference/prove-rows.js';
+import { holdsRange, type ProofOptions } from '../reference/prove-rows.js';
 import { someOf } from '../reference/warnings.js';
-import type { Workers } from '../workers/pool.js';
 
 export interface ProjectReference {
   target: string;
@@ -31,10 +30,10 @@ export interface ProjectReference {
 export async function readReferences(
   port: ReadPort,
   root: string,
-  { targets }: Pick<Pipeline, 'targets'>,
+  { targets }: Partial<Pick<Pipeline, 'targets'>>,
 ): Promise<ProjectReference[]> {
   const references: ProjectReference[] = [];
-  for (const target of targets.values()) {
+  for (const target of targets?.values() ?? []) {
     if (target.rule.name !== 'consolidate' || target.rule.own) continue;
     const [directory] = target.out;
     const pruned = new Set(target.with.prune as string[]);
@@ -132,12 +131,6 @@ export function selectionsOf(project: Project): (name: string) => ReadonlySet<st
     }
   }
   return (name) => selected.get(name) ?? new Set();
-}
-
-export interface ProofOptions {
-  signal: AbortSignal;
-  workers: Workers;
-  onBytes?: (bytes: number) => void;
 }
 
 /**

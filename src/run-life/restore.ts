@@ -7,7 +7,7 @@ import { arrayDigest } from '../arrays/digest.js';
 import { openArray } from '../arrays/open.js';
 import { FirnError } from '../errors.js';
 import { disk } from '../files/disk.js';
-import { makeFolder } from '../files/make-folder.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { DiskSpace, Port } from '../files/port.js';
 import { CACHE_FOLDER, projectPlaces } from '../project.js';
 import { type ArchivedFile, readStub, STUB_FILE, type Stub } from '../runs/archived.js';
@@ -192,7 +192,8 @@ async function restoreOne({ item, run, ...job }: Job, port: Port, doing: Doing):
   let done = 0;
   const onBytes = (doingWhat: string) => (bytes: number) => {
     done += bytes;
-    doing.onProgress?.(run.name, doingWhat, done, 2 * item.bytes);
+    // Read before, copied, read back, and read again there.
+    doing.onProgress?.(run.name, doingWhat, done, 4 * item.bytes);
   };
   for (const { path, sha256 } of missing) {
     const file = join(item.from, path);
@@ -201,7 +202,7 @@ async function restoreOne({ item, run, ...job }: Job, port: Port, doing: Doing):
   }
   await removeUnfinished(port, run.directory, LABEL);
   expectSpace(port, run.directory, item.bytes);
-  for (const { path } of stub.folders) await makeFolder(port, join(run.directory, path));
+  for (const { path } of stub.folders) await makeDurableDirectory(port, join(run.directory, path));
   const files = restoreOrder(missing).map(
     ({ path, bytes, sha256 }): Placing => ({
       from: join(item.from, path),

@@ -1,6 +1,7 @@
 /** All that is in the folder of a run: what has to be copied, and what cannot be. Knows names and stats only. */
 import { join, sep } from 'node:path';
 import type { FileStat, Port, ReadPort } from '../files/port.js';
+import { removeHalfWritten } from '../files/remove.js';
 import { isTemporary } from '../files/temporary.js';
 import { STUB_FILE } from '../runs/archived.js';
 
@@ -73,18 +74,11 @@ export function signatureOf(tree: Tree): string {
   return entries.join('\n');
 }
 
-/** Removes the unfinished files of this label that a killed firn left in the folder and below. */
+/** Removes the half-written files of this label that a killed firn left in the folder and below. */
 export async function removeUnfinished(port: Port, directory: string, label: string): Promise<void> {
-  const folders = [directory, ...readTree(port, directory).folders.map(({ path }) => join(directory, path))];
-  for (const folder of folders) {
-    for (const { name, kind } of port.list(folder)) {
-      if (kind === 'file' && name.startsWith(unfinishedPrefix(label))) await port.unlink(join(folder, name));
-    }
-  }
-}
-
-function unfinishedPrefix(label: string): string {
-  return `.firn-${label}-`;
+  await removeHalfWritten(port, directory, label);
+  for (const { path } of readTree(port, directory).folders)
+    await removeHalfWritten(port, join(directory, path), label);
 }
 
 /** Removes those of the folders that are empty, the innermost first. */
