@@ -193,7 +193,7 @@ test('requests that are wrong end with 2', async () => {
     /no run is called A\/odl\n.*Did you mean "A\/old"/,
   );
   assert.match((await refused('archive', 'A/old')).stderr, /required option '--to <dir>'/);
-  assert.match((await refused('restore', 'A/old')).stderr, /A\/old is not archived/);
+  assert.match((await refused('restore', 'A/odl')).stderr, /no run is called A\/odl/);
   assert.match(
     (await refused('archive', 'A/old', '--to', 'pipeline.yaml')).stderr,
     /pipeline\.yaml: is no folder/,

@@ -1,9 +1,9 @@
 /** `firn runs`: which runs there are, and what becomes of old ones. Dry runs unless told otherwise. */
 import type { Command } from 'commander';
-import type { ArchiveItem, ArchiveResult } from '../run-life/archive.js';
+import type { ArchiveResult } from '../run-life/archive.js';
 import type { HeldIn, ListedRun } from '../run-life/list.js';
 import type { RemoveItem } from '../run-life/remove.js';
-import type { RestoreItem, RestoreResult } from '../run-life/restore.js';
+import type { RestoreResult } from '../run-life/restore.js';
 import { textOf } from '../system-errors.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { progressLine } from './progress.js';
@@ -233,7 +233,7 @@ function showArchive({ to, items, sameDisk, space }: ArchiveResult, execute: boo
         { title: 'files', align: 'right' },
         { title: 'size', align: 'right' },
       ],
-      due.map((item: ArchiveItem) => [
+      due.map((item) => [
         item.run + (item.state === 'unfinished' && !execute ? ' (begun before)' : ''),
         formatAge(item.ageMs),
         String(item.files),
@@ -320,7 +320,7 @@ function showRestore({ items, space }: RestoreResult, flags: RestoreFlags): void
         { title: 'size', align: 'right' },
         { title: 'from' },
       ],
-      due.map((item: RestoreItem) => [item.run, String(item.files), formatBytes(item.bytes), item.from]),
+      due.map((item) => [item.run, String(item.files), formatBytes(item.bytes), item.from]),
     ),
   );
   const bytes = bytesOf(due);

@@ -10,6 +10,7 @@ import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { isTemporary, TEMPORARY_PREFIX } from '../files/temporary.js';
 import type { Project } from '../project.js';
+import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
 import { expectNames, filterOf, type RunChoice } from '../runs/choose.js';
 import { byName, discoverRuns, NPY_FILE, NPZ_FILE, type Run } from '../runs/discover.js';
@@ -108,14 +109,16 @@ async function jobsOf(life: Life, request: RemoveRequest): Promise<Job[]> {
   const cutOff = request.patterns.filter(
     (name) => isRunName(name) && port.stat(hiddenFolder(runsDir, name)) !== undefined,
   );
-  const names = new Set(cutOff);
+  const references = await readReferences(port, root, pipeline);
+  // Removed already is as good as removed.
+  const removed = references.flatMap(({ facts }) => facts?.ranges.map(runName) ?? []);
+  const known = new Set([...cutOff, ...removed]);
   expectNames(
-    request.patterns.filter((pattern) => !names.has(pattern)),
+    request.patterns.filter((pattern) => !known.has(pattern)),
     all,
     pipeline.runsDir,
   );
   const selected = selectRuns(all, filterOf(request), { versionOf: () => undefined, nowMs: 0 });
-  const references = await readReferences(port, root, pipeline);
   const jobs: Job[] = [];
   for (const name of cutOff) {
     const directory = hiddenFolder(runsDir, name);
@@ -282,5 +285,4 @@ async function removeTree(port: Port, directory: string, tree: Tree): Promise<vo
   const paths = tree.files.map(({ path }) => path).sort((a, b) => rank(a) - rank(b));
   for (const path of paths) await port.unlink(join(directory, path));
   await removeEmpty(port, [...tree.folders.map(({ path }) => join(directory, path)), directory]);
-  await port.syncDirectory(dirname(directory));
 }

@@ -100,20 +100,10 @@ interface Job {
 function jobsOf({ port, root, runsDir }: Place, request: RestoreRequest): Job[] {
   const { runs, archived } = discoverRuns(port, join(root, runsDir));
   const noted = [...runs, ...archived].filter(({ stub }) => stub !== undefined).sort(byName);
-  for (const pattern of request.patterns) {
-    if (selectByPattern(noted, pattern).length > 0) continue;
-    expectNames([pattern], [...runs, ...archived], runsDir);
-    throw new FirnError('usage', `${pattern} is not archived`, { path: runsDir });
-  }
-  return selectByPatterns(noted, request.patterns).map((run) => jobOf(port, root, run, request));
-}
-
-function selectByPattern(runs: readonly Run[], pattern: string): Run[] {
-  return selectByPatterns(runs, [pattern]);
-}
-
-function selectByPatterns(runs: readonly Run[], patterns: readonly string[]): Run[] {
-  return selectRuns(runs, filterOf({ patterns }), { versionOf: () => undefined, nowMs: 0 });
+  // One that is not archived is where it should be.
+  expectNames(request.patterns, [...runs, ...archived], runsDir);
+  const selected = selectRuns(noted, filterOf(request), { versionOf: () => undefined, nowMs: 0 });
+  return selected.map((run) => jobOf(port, root, run, request));
 }
 
 function jobOf(port: Port, root: string, run: Run, request: RestoreRequest): Job {

@@ -1,5 +1,5 @@
 /** All that is in the folder of a run: what has to be copied, and what cannot be. Knows names and stats only. */
-import { join, sep } from 'node:path';
+import { dirname, join, sep } from 'node:path';
 import type { FileStat, Port, ReadPort } from '../files/port.js';
 import { removeHalfWritten } from '../files/remove.js';
 import { isTemporary } from '../files/temporary.js';
@@ -81,11 +81,13 @@ export async function removeUnfinished(port: Port, directory: string, label: str
     await removeHalfWritten(port, join(directory, path), label);
 }
 
-/** Removes those of the folders that are empty, the innermost first. */
+/** Removes those of the folders that are empty, the innermost first, and makes what went stay away after a power cut. */
 export async function removeEmpty(port: Port, folders: readonly string[]): Promise<void> {
   const innermostFirst = [...folders].sort((a, b) => b.split(sep).length - a.split(sep).length);
   for (const folder of innermostFirst) {
     if (port.stat(folder)?.kind === 'directory' && port.list(folder).length === 0)
       await port.removeDirectory(folder);
   }
+  const changed = new Set(folders.flatMap((folder) => [folder, dirname(folder)]));
+  for (const folder of changed) if (port.stat(folder) !== undefined) await port.syncDirectory(folder);
 }
