@@ -5,7 +5,6 @@ import { disk } from '../files/disk.js';
 import { nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace, Port } from '../files/port.js';
 import { CACHE_FOLDER, projectPlaces } from '../project.js';
-import { runName } from '../reference/layout.js';
 import { type ProjectReference, readReferences } from '../run-life/references.js';
 import { readStub } from '../runs/archived.js';
 import { discoverRuns, NPY_FILE, NPZ_FILE, type Run } from '../runs/discover.js';
@@ -236,6 +235,6 @@ function rowsIn(arrivals: readonly Arrival[]): number {
   return arrivals.reduce((sum, { rows }) => sum + rows, 0);
 }
 
-function holds({ facts }: ProjectReference, name: string): boolean {
-  return facts?.ranges.some((range) => runName(range) === name) ?? false;
+function holds({ held }: ProjectReference, name: string): boolean {
+  return held.has(name);
 }

@@ -3,7 +3,6 @@ import { basename, dirname, isAbsolute, join, relative, resolve } from 'node:pat
 import type { Digest } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
-import type { Project } from '../project.js';
 import { readStub, STUB_FILE, type Stub } from '../runs/archived.js';
 import type { RunChoice } from '../runs/choose.js';
 import type { Run } from '../runs/discover.js';
@@ -12,8 +11,8 @@ import { isAway, versionOfRun } from '../runs/run-version.js';
 import { ageMs } from '../runs/select.js';
 import type { Registry } from '../runs/versions.js';
 import type { Life, LifeOptions } from './open.js';
-import { type ProjectReference, selectionsOf, whyItStays } from './references.js';
-import { makerOf, readersOf, versionIn } from './steps.js';
+import { whyItStays } from './references.js';
+import type { StepsOfRun } from './steps.js';
 import { bytesOf, readTree, type Tree } from './tree.js';
 
 /** Small files that a search reads of every run: their copies are archived, and they stay. */
@@ -47,7 +46,6 @@ export interface Job {
   item: ArchiveItem;
   run: Run;
   tree: Tree;
-  references: readonly ProjectReference[];
   /** The folder it goes to, as the stub says it. */
   archived: string;
   /** Undefined where it could not be taken. */
@@ -58,30 +56,27 @@ export interface Job {
 }
 
 export async function jobOf(
-  { project, open }: Life,
+  { project, open, references, stepsOf }: Life,
   request: ArchiveRequest,
   run: Run,
-  {
-    references,
-    registry,
-    nowMs,
-  }: { references: readonly ProjectReference[]; registry: Registry; nowMs: number },
+  { registry, nowMs }: { registry: Registry; nowMs: number },
 ): Promise<Job> {
   const { port, pipeline } = project;
   const tree = readTree(port, run.directory);
   const path = `${pipeline.runsDir}/${run.dataset}/${run.run}`;
+  const steps = stepsOf(run.name);
   const item: ArchiveItem = {
     run: run.name,
     ageMs: ageMs(run, nowMs),
     files: tree.files.length,
     bytes: bytesOf(tree.files),
     to: join(resolve(request.to), run.dataset, run.run),
-    usedBy: readersOf(project.graph, path),
+    usedBy: [...steps.readers],
     state: run.stub === undefined ? 'here' : 'unfinished',
     done: false,
   };
   const archived = isAbsolute(request.to) ? item.to : relative(project.root, item.to);
-  const job: Job = { item, run, tree, references, archived };
+  const job: Job = { item, run, tree, archived };
   try {
     if (run.stub !== undefined) {
       job.stub = readStub(port, run.directory) as Stub;
@@ -93,13 +88,13 @@ export async function jobOf(
     }
     if (item.state === 'archived') return job;
     expectPlain(job);
-    expectAlone(project, run.name, path);
+    expectAlone(run.name, steps);
     job.version = versionOfRun(port, registry, run);
-    expectTold(project, run.name, job.version);
+    expectTold(run.name, steps, job.version);
     const found = (await open.digests.get({ kind: 'run', path })) as Digest;
     const { digest, facts } = found;
     job.array = { digest, ...(facts as unknown as Omit<ArrayFacts, 'digest'>) };
-    const why = whyItStays({ name: run.name, digest }, references, selectionsOf(project)(run.name));
+    const why = whyItStays({ name: run.name, digest }, references, steps.selectedBy);
     if (why !== undefined) throw why;
     expectFree(port, item.to, tree);
   } catch (error) {
@@ -146,12 +141,11 @@ function expectPlain({ run, tree }: Job): void {
 }
 
 /** A step that makes several runs at once would bring this one back for the sake of the others. */
-function expectAlone({ graph }: Project, name: string, directory: string): void {
-  const maker = makerOf(graph, directory);
+function expectAlone(name: string, { maker }: StepsOfRun): void {
   if (maker === undefined || maker.others.length === 0) return;
   throw new FirnError(
     'conflict',
-    `${name} has to stay: ${maker.step.id} makes it together with ${maker.others[0]}`,
+    `${name} has to stay: ${maker.id} makes it together with ${maker.others[0]}`,
     {
       advice:
         'Make each run in a step of its own (wildcards in `out`), or take the target out of pipeline.yaml.',
@@ -160,8 +154,7 @@ function expectAlone({ graph }: Project, name: string, directory: string): void 
 }
 
 /** The target that makes it tells nothing of it while it is archived. */
-function expectTold({ graph }: Project, name: string, told: string | undefined): void {
-  const version = versionIn(graph, name);
+function expectTold(name: string, { version }: StepsOfRun, told: string | undefined): void {
   if (version === undefined || version === told) return;
   throw new FirnError('conflict', `${name} has to stay: only the target that makes it says its version`, {
     advice: `Tag it first: firn versions tag-run ${name} --version ${version}`,

@@ -19,8 +19,8 @@ const LABEL = 'archive';
 
 /** Copies, proves, notes, removes: in this order. */
 export async function archiveOne(job: Job, array: ArrayFacts, life: Life): Promise<void> {
-  const { run, tree, references, archived } = job;
-  const { project, open, options } = life;
+  const { run, tree, archived } = job;
+  const { project, open, options, references } = life;
   const { port } = project;
   const { name } = run;
   const { signal } = options;
@@ -139,8 +139,12 @@ async function proveArray(
 }
 
 /** Goes on where an archiving was cut off after its stub was written. */
-export async function finishOne(job: Job, stub: Stub, { project, open, options }: Life): Promise<void> {
-  const { run, item, tree, references } = job;
+export async function finishOne(
+  job: Job,
+  stub: Stub,
+  { project, open, options, references }: Life,
+): Promise<void> {
+  const { run, item, tree } = job;
   const { port } = project;
   const place = { signal: options.signal, workers: open.workers };
   const { digest } = stub;

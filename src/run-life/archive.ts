@@ -14,7 +14,6 @@ import { loadRegistry } from '../runs/versions.js';
 import { type ArchiveItem, type ArchiveRequest, type ArrayFacts, type Job, jobOf } from './archive-job.js';
 import { archiveOne, finishOne } from './archive-one.js';
 import { type Life, locked, look } from './open.js';
-import { readReferences } from './references.js';
 
 export interface ArchiveResult {
   /** Absolute. */
@@ -79,12 +78,11 @@ async function jobsOf(life: Life, request: ArchiveRequest): Promise<Job[]> {
   expectNames(request.patterns, all, pipeline.runsDir);
   const nowMs = project.now();
   const selected = selectRuns(all, filterOf(request), { versionOf: () => undefined, nowMs });
-  const references = await readReferences(port, root, pipeline);
   const registry = loadRegistry(port, join(root, pipeline.versionsFile));
   const jobs: Job[] = [];
   for (const run of selected) {
     request.signal.throwIfAborted();
-    jobs.push(await jobOf(life, request, run, { references, registry, nowMs }));
+    jobs.push(await jobOf(life, request, run, { registry, nowMs }));
   }
   return jobs;
 }

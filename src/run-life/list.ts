@@ -102,9 +102,6 @@ export async function listRuns(request: ListRequest): Promise<RunList> {
   };
   const selected = choose(all, request, { versionOf, nowMs });
   const references = await readReferences(port, root, pipeline);
-  const ranges = references.map(
-    ({ facts }) => new Map(facts?.ranges.map((range) => [runName(range), range] as const)),
-  );
   const digests = new Digests(
     port,
     root,
@@ -118,8 +115,8 @@ export async function listRuns(request: ListRequest): Promise<RunList> {
     const { digest, ...facts } = await factsOf(port, run);
     const path = `${pipeline.runsDir}/${run.dataset}/${run.run}`;
     const known = digest ?? digests.recall({ kind: 'run', path })?.digest;
-    const held = references.flatMap((reference, i) => {
-      const range = ranges[i].get(run.name);
+    const held = references.flatMap((reference) => {
+      const range = reference.held.get(run.name)?.range;
       return range === undefined
         ? []
         : [heldIn(reference, range, { away: isAway(run), digest: known, rows: facts.rows })];

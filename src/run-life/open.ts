@@ -5,6 +5,8 @@ import { acquireBuildLock, recover } from '../engine/recover.js';
 import { disk } from '../files/disk.js';
 import type { Port } from '../files/port.js';
 import { cacheDirectory, engineOptions, openProject, type Project } from '../project.js';
+import { type ProjectReference, readReferences } from './references.js';
+import { type StepsOfRun, stepsOfRuns } from './steps.js';
 
 export interface LifeOptions {
   /** The folder of pipeline.yaml. */
@@ -23,6 +25,15 @@ export interface Life {
   project: Project;
   open: OpenContext;
   options: LifeOptions;
+  references: readonly ProjectReference[];
+  /** What steps have to do with a run, by its name. */
+  stepsOf: (name: string) => StepsOfRun;
+}
+
+async function lifeOf(project: Project, open: OpenContext, options: LifeOptions): Promise<Life> {
+  const { root, pipeline, graph } = project;
+  const references = await readReferences(open.port, root, pipeline);
+  return { project, open, options, references, stepsOf: stepsOfRuns(graph, pipeline.runsDir) };
 }
 
 /** To look only: nothing is written, and what a killed build had decided counts as done. */
@@ -30,7 +41,7 @@ export async function look<T>(options: LifeOptions, work: (life: Life) => Promis
   const project = await openProject(options);
   const open = openRecovered(engineOptions(project, { signal: options.signal }));
   try {
-    return await work({ project, open, options });
+    return await work(await lifeOf(project, open, options));
   } finally {
     await open.workers.close();
   }
@@ -59,7 +70,7 @@ export async function locked<T>(
     const project = await openProject(options);
     const open = openContext(engineOptions(project, { signal }), false);
     try {
-      return await work({ project, open, options });
+      return await work(await lifeOf(project, open, options));
     } finally {
       await open.workers.close();
     }

@@ -7,7 +7,6 @@ import { openArray } from '../arrays/open.js';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import type { Pipeline } from '../pipeline/load.js';
-import type { Project } from '../project.js';
 import { EMBEDDINGS_FILE, METADATA_FILE } from '../reference/files.js';
 import { type Range, runName, startsOf } from '../reference/layout.js';
 import { type ReferenceFacts, readMetadata } from '../reference/metadata.js';
@@ -20,6 +19,8 @@ export interface ProjectReference {
   directory: string;
   /** Undefined when it was never built, or its metadata cannot be read. */
   facts: ReferenceFacts | undefined;
+  /** What it holds, by the name of the run, and the first row of each. */
+  held: ReadonlyMap<string, { range: Range; start: number }>;
   /** Why its metadata cannot be read. */
   problem?: unknown;
   /** Runs whose rows the next build drops. */
@@ -40,12 +41,24 @@ export async function readReferences(
     const place = { target: target.name, directory, pruned };
     try {
       const facts = await readMetadata(port, join(root, directory, METADATA_FILE));
-      references.push({ ...place, facts });
+      references.push({ ...place, facts, held: heldIn(facts) });
     } catch (problem) {
-      references.push({ ...place, facts: undefined, problem });
+      references.push({ ...place, facts: undefined, held: new Map(), problem });
     }
   }
   return references;
+}
+
+/** The first of a name counts, as in the layout. */
+function heldIn(facts: ReferenceFacts | undefined): ProjectReference['held'] {
+  const held = new Map<string, { range: Range; start: number }>();
+  if (facts === undefined) return held;
+  const starts = startsOf(facts.ranges);
+  for (const [i, range] of facts.ranges.entries()) {
+    const name = runName(range);
+    if (!held.has(name)) held.set(name, { range, start: starts[i] });
+  }
+  return held;
 }
 
 export type Holding =
@@ -64,7 +77,7 @@ export function holdingOf(
   run: { name: string; digest: string | undefined },
 ): Holding {
   if (reference.facts === undefined) return reference.problem === undefined ? 'unbuilt' : 'unreadable';
-  const range = reference.facts.ranges.find((one) => runName(one) === run.name);
+  const range = reference.held.get(run.name)?.range;
   if (range === undefined) return 'lacks';
   if (range.digest !== run.digest) return 'differs';
   return reference.pruned.has(run.name) ? 'pruned' : 'holds';
@@ -119,20 +132,6 @@ function refusal(name: string, why: string, advice: string): FirnError {
   return new FirnError('conflict', `${name} has to stay: ${why}`, { advice });
 }
 
-/** The targets whose references take a run in, by run. */
-export function selectionsOf(project: Project): (name: string) => ReadonlySet<string> {
-  const selected = new Map<string, Set<string>>();
-  for (const step of project.graph.order) {
-    if (step.rule.name !== 'consolidate') continue;
-    for (const { name } of step.inputs) {
-      if (name === undefined) continue;
-      const targets = selected.get(name) ?? new Set();
-      selected.set(name, targets.add(step.target));
-    }
-  }
-  return (name) => selected.get(name) ?? new Set();
-}
-
 /**
  * Reads the rows of a run out of every reference that says it holds them, and hashes them.
  * @throws FirnError `conflict` when one of them holds something else
@@ -145,9 +144,8 @@ export async function proveHeld(
 ): Promise<void> {
   for (const reference of references) {
     if (holdingOf(reference, run) !== 'holds') continue;
-    const { ranges } = reference.facts as ReferenceFacts;
-    const at = ranges.findIndex((range) => runName(range) === run.name);
-    await proveRange(place, reference, ranges[at], startsOf(ranges)[at], options);
+    const { range, start } = reference.held.get(run.name) as { range: Range; start: number };
+    await proveRange(place, reference, range, start, options);
   }
 }
 

@@ -9,8 +9,6 @@ import { openArray } from '../arrays/open.js';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { isTemporary, TEMPORARY_PREFIX } from '../files/temporary.js';
-import type { Project } from '../project.js';
-import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
 import { expectNames, filterOf, type RunChoice } from '../runs/choose.js';
 import { byName, discoverRuns, NPY_FILE, NPZ_FILE, type Run } from '../runs/discover.js';
@@ -20,15 +18,8 @@ import { isRunName } from '../runs/run-name.js';
 import { isAway } from '../runs/run-version.js';
 import { selectRuns } from '../runs/select.js';
 import { type Life, type LifeOptions, locked, look } from './open.js';
-import {
-  holdingOf,
-  type ProjectReference,
-  proveHeld,
-  readReferences,
-  selectionsOf,
-  whyItStays,
-} from './references.js';
-import { makerOf, readersOf } from './steps.js';
+import { holdingOf, proveHeld, whyItStays } from './references.js';
+import type { StepsOfRun } from './steps.js';
 import { bytesOf, readTree, removeEmpty, signatureOf, type Tree } from './tree.js';
 
 /** What firn or the embedding put there; anything else is the fruit of other work. */
@@ -91,7 +82,6 @@ interface Job {
   /** Absolute; the hidden one. */
   hidden: string;
   tree: Tree;
-  references: readonly ProjectReference[];
 }
 
 /** Where the folder of a run goes before its files do; the same each time, so that it is found again. */
@@ -109,9 +99,8 @@ async function jobsOf(life: Life, request: RemoveRequest): Promise<Job[]> {
   const cutOff = request.patterns.filter(
     (name) => isRunName(name) && port.stat(hiddenFolder(runsDir, name)) !== undefined,
   );
-  const references = await readReferences(port, root, pipeline);
   // Removed already is as good as removed.
-  const removed = references.flatMap(({ facts }) => facts?.ranges.map(runName) ?? []);
+  const removed = life.references.flatMap(({ held }) => [...held.keys()]);
   const known = new Set([...cutOff, ...removed]);
   expectNames(
     request.patterns.filter((pattern) => !known.has(pattern)),
@@ -122,11 +111,11 @@ async function jobsOf(life: Life, request: RemoveRequest): Promise<Job[]> {
   const jobs: Job[] = [];
   for (const name of cutOff) {
     const directory = hiddenFolder(runsDir, name);
-    jobs.push(await jobOf(life, request, { name, directory, unfinished: true }, references));
+    jobs.push(await jobOf(life, request, { name, directory, unfinished: true }));
   }
   for (const run of selected) {
     request.signal.throwIfAborted();
-    jobs.push(await jobOf(life, request, { ...run, unfinished: false }, references));
+    jobs.push(await jobOf(life, request, { ...run, unfinished: false }));
   }
   return jobs;
 }
@@ -135,28 +124,28 @@ async function jobOf(
   life: Life,
   request: RemoveRequest,
   run: Pick<Run, 'name' | 'directory'> & Partial<Run> & { unfinished: boolean },
-  references: readonly ProjectReference[],
 ): Promise<Job> {
-  const { project, open } = life;
+  const { project, open, references, stepsOf } = life;
   const { port, root, pipeline } = project;
   const { name, directory, unfinished } = run;
+  const steps = stepsOf(name);
   const tree = readTree(port, directory, { unfinished: true });
   const item: RemoveItem = {
     run: name,
     files: tree.files.map(({ path }) => path),
     bytes: bytesOf(tree.files),
     heldBy: [],
-    usedBy: readersOf(project.graph, `${pipeline.runsDir}/${name}`),
+    usedBy: [...steps.readers],
     unfinished,
     done: false,
   };
   const hidden = hiddenFolder(join(root, pipeline.runsDir), name);
-  const job: Job = { item, name, directory, hidden, tree, references };
+  const job: Job = { item, name, directory, hidden, tree };
   try {
     expectKnown(job, request.allFiles);
     if (!unfinished) {
       expectHere(run as Run);
-      expectNotMade(project, name);
+      expectNotMade(name, steps);
       if (port.stat(hidden) !== undefined) {
         throw new FirnError('conflict', 'an earlier removal of this run was cut off', {
           path: hidden,
@@ -169,7 +158,7 @@ async function jobOf(
       ? await arrayOf(job, life)
       : (await open.digests.get({ kind: 'run', path: `${pipeline.runsDir}/${name}` }))?.digest;
     if (digest !== undefined) {
-      const why = whyItStays({ name, digest }, references, selectionsOf(project)(name));
+      const why = whyItStays({ name, digest }, references, steps.selectedBy);
       if (why !== undefined) throw why;
       item.heldBy = references
         .filter((reference) => holdingOf(reference, { name, digest }) === 'holds')
@@ -207,10 +196,9 @@ function expectHere(run: Run): void {
 }
 
 /** It would be made again by the next build. */
-function expectNotMade({ graph, pipeline }: Project, name: string): void {
-  const maker = makerOf(graph, `${pipeline.runsDir}/${name}`);
+function expectNotMade(name: string, { maker }: StepsOfRun): void {
   if (maker === undefined) return;
-  throw new FirnError('conflict', `${name} has to stay: ${maker.step.id} would make it again`, {
+  throw new FirnError('conflict', `${name} has to stay: ${maker.id} would make it again`, {
     advice: 'Archive it instead; or take what it is made from out of `from` first.',
   });
 }
@@ -239,11 +227,11 @@ async function removeOne(job: Job, life: Life, request: RemoveRequest): Promise<
 
 /** The array is read now, and so are the rows that stay. */
 async function prove(job: Job, life: Life): Promise<void> {
-  const { name, references } = job;
-  const { project, open, options } = life;
+  const { name } = job;
+  const { project, open, options, references, stepsOf } = life;
   const digest = await arrayOf(job, life);
   if (digest === undefined) return;
-  const why = whyItStays({ name, digest }, references, selectionsOf(project)(name));
+  const why = whyItStays({ name, digest }, references, stepsOf(name).selectedBy);
   if (why !== undefined) throw why;
   await proveHeld(project, { name, digest }, references, { signal: options.signal, workers: open.workers });
 }
