@@ -1,4 +1,5 @@
 /** `firn du`: what takes room, what could be freed, and how much more fits. */
+import { basename } from 'node:path';
 import type { Command } from 'commander';
 import type { CompressionEstimate } from '../du/compressing.js';
 import type { DuReport } from '../du/du.js';
@@ -74,7 +75,7 @@ function show(report: DuReport): void {
   for (const line of [...savings(report), '', ...future(report)]) print(line);
 }
 
-function rowsOf({ runs, references, cache, archives }: DuReport): [string, number, string][] {
+function rowsOf({ runs, references, releases, cache, archives }: DuReport): [string, number, string][] {
   const rows: [string, number, string][] = [
     [
       'runs',
@@ -95,10 +96,10 @@ function rowsOf({ runs, references, cache, archives }: DuReport): [string, numbe
     rows.push([`reference ${target}`, reference.embeddings + reference.metadata, sequences]);
     rows.push(['  index', reference.index, '']);
     if (reference.other > 0) rows.push(['  other files', reference.other, '']);
-    if (reference.releases.length > 0) {
-      const bytes = reference.releases.reduce((sum, release) => sum + release.bytes, 0);
-      rows.push(['  releases', bytes, reference.releases.map(({ name }) => name).join(', ')]);
-    }
+  }
+  if (releases.length > 0) {
+    const names = releases.map(({ path }) => basename(path));
+    rows.push(['releases', releases.reduce((sum, { bytes }) => sum + bytes, 0), names.join(', ')]);
   }
   rows.push([
     'cache',

@@ -4,7 +4,9 @@ import { atOnce } from '../at-once.js';
 import { disk } from '../files/disk.js';
 import { nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace, Port } from '../files/port.js';
+import type { Pipeline } from '../pipeline/load.js';
 import { CACHE_FOLDER, projectPlaces } from '../project.js';
+import { DEFAULT_REFERENCE } from '../reference/files.js';
 import { type ProjectReference, readReferences } from '../run-life/references.js';
 import { readStub } from '../runs/archived.js';
 import { discoverRuns, NPY_FILE, NPZ_FILE, type Run } from '../runs/discover.js';
@@ -19,10 +21,12 @@ import {
   type ArchiveSizes,
   type CacheSizes,
   type ReferenceSizes,
+  type ReleaseSize,
   type RunSizes,
   sizesOfArchives,
   sizesOfCache,
   sizesOfReference,
+  sizesOfReleases,
   sizesOfRuns,
 } from './sizes.js';
 
@@ -47,6 +51,7 @@ export interface DiskReport extends Omit<DiskSpace, 'device'> {
 export interface DuReport {
   runs: RunSizes;
   references: ReferenceSizes[];
+  releases: ReleaseSize[];
   cache: CacheSizes & { limit: number };
   archives: ArchiveSizes[];
   compressing: CompressionEstimate | undefined;
@@ -66,7 +71,10 @@ export async function measure(request: DuRequest): Promise<DuReport> {
   const runsDir = join(root, pipeline.runsDir);
   const { runs, archived } = discoverRuns(port, runsDir);
   const nowMs = now();
-  const references = await readReferences(port, root, pipeline);
+  const references = [
+    ...(await readReferences(port, root, pipeline)),
+    ...strayReference(port, root, pipeline),
+  ];
   const sizes = sizesOfRuns(port, runs, archived);
   const built = references.map((reference) => sizesOfReference(port, root, reference));
   const cache = {
@@ -86,6 +94,7 @@ export async function measure(request: DuRequest): Promise<DuReport> {
   return {
     runs: sizes,
     references: built,
+    releases: sizesOfReleases(port, { root, pipeline }),
     cache,
     archives: sizesOfArchives(port, root, [...runs, ...archived]),
     compressing,
@@ -99,6 +108,19 @@ export async function measure(request: DuRequest): Promise<DuReport> {
     projection: project(growing, rate, nowMs),
     nowMs,
   };
+}
+
+/** A reference in the usual place that no target makes: of another program, or of a pipeline of before. */
+function strayReference(
+  port: Port,
+  root: string,
+  { targets }: { targets?: Pipeline['targets'] },
+): ProjectReference[] {
+  const isMade = [...(targets?.values() ?? [])].some(({ out }) => out.includes(DEFAULT_REFERENCE));
+  const names = isMade ? [] : port.list(join(root, DEFAULT_REFERENCE)).map(({ name }) => name);
+  if (!names.some((name) => name.endsWith('_embeddings.npy'))) return [];
+  const directory = DEFAULT_REFERENCE;
+  return [{ target: directory, directory, facts: undefined, held: new Map(), pruned: new Set() }];
 }
 
 /** The last runs, with what a rate needs; those that cannot be read do not count. */

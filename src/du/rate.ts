@@ -69,7 +69,7 @@ export function median(values: readonly number[]): number {
 
 /** `2024-11-20_10-30-00`, `20241120`, `2024-11`: with or without a time, anywhere in a name. */
 const DATE =
-  /(?<!\d)(20\d{2})([-_.]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01]))?(?:[T_ -](\d{2})[-:.]?(\d{2})(?:[-:.]?(\d{2}))?)?(?!\d)/;
+  /(?<!\d)(20\d{2})([-_.]?)(0[1-9]|1[0-2])(?:\2(0[1-9]|[12]\d|3[01])(?:[T_ -](\d{2})[-:.]?(\d{2})(?:[-:.]?(\d{2}))?)?(?!\d)|(?![-_.]?\d))/;
 
 /** The date that stands in the name of a run, in local time; undefined when there is none, or it is yet to come. */
 export function dateInName(name: string, nowMs: number): number | undefined {

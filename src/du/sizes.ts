@@ -1,7 +1,8 @@
 /** What takes how much room in a project: runs, references, indexes, releases, cache, archives. Stats only. */
 import { dirname, join, resolve } from 'node:path';
-import type { DirectoryEntry, Port } from '../files/port.js';
-import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../reference/files.js';
+import type { Port } from '../files/port.js';
+import { type ReleasePlaces, releasesFolders } from '../release/find.js';
+import { RELEASES_FOLDER } from '../release/names.js';
 import type { ProjectReference } from '../run-life/references.js';
 import { bytesOf, readTree } from '../run-life/tree.js';
 import { readStub } from '../runs/archived.js';
@@ -29,9 +30,15 @@ export interface ReferenceSizes {
   embeddings: number;
   metadata: number;
   index: number;
-  /** Other files beside them. */
+  /** Other files beside them, but for releases. */
   other: number;
-  releases: { name: string; bytes: number }[];
+}
+
+/** A release, or its archive in one file. */
+export interface ReleaseSize {
+  /** Absolute. */
+  path: string;
+  bytes: number;
 }
 
 export interface CacheSizes {
@@ -48,8 +55,6 @@ export interface ArchiveSizes {
   /** Runs whose folder in the archive is there now. */
   reachable: number;
 }
-
-const RELEASES = 'releases';
 
 export function sizesOfRuns(port: Port, runs: readonly Run[], archived: readonly Run[]): RunSizes {
   const sizes = { count: runs.length, npyOnly: 0, npzOnly: 0, both: 0, npy: 0, npz: 0, other: 0 };
@@ -72,29 +77,43 @@ export function sizesOfRuns(port: Port, runs: readonly Run[], archived: readonly
 export function sizesOfReference(port: Port, root: string, reference: ProjectReference): ReferenceSizes {
   const directory = join(root, reference.directory);
   const sizes = { embeddings: 0, metadata: 0, index: 0, other: 0 };
-  const field: { [name: string]: keyof typeof sizes } = {
-    [EMBEDDINGS_FILE]: 'embeddings',
-    [METADATA_FILE]: 'metadata',
-    [INDEX_FILE]: 'index',
-  };
   for (const { name, kind } of port.list(directory)) {
     const path = join(directory, name);
-    if (kind === 'file')
-      sizes[Object.hasOwn(field, name) ? field[name] : 'other'] += port.stat(path)?.size ?? 0;
-    else if (kind === 'directory' && name !== RELEASES) sizes.other += folderBytes(port, path);
+    if (kind === 'file') sizes[partOf(name)] += port.stat(path)?.size ?? 0;
+    else if (kind === 'directory' && name !== RELEASES_FOLDER) sizes.other += folderBytes(port, path);
   }
-  const releases = port
-    .list(join(directory, RELEASES))
-    .filter(({ kind }) => kind !== 'other' && kind !== 'link')
-    .map((entry) => ({ name: entry.name, bytes: entryBytes(port, join(directory, RELEASES), entry) }));
   const { target, facts } = reference;
   const rows = facts?.ranges.reduce((sum, range) => sum + range.count, 0);
-  return { target, directory: reference.directory, rows, ...sizes, releases };
+  return { target, directory: reference.directory, rows, ...sizes };
 }
 
-function entryBytes(port: Port, folder: string, { name, kind }: DirectoryEntry): number {
-  const path = join(folder, name);
-  return kind === 'directory' ? folderBytes(port, path) : (port.stat(path)?.size ?? 0);
+/** Under the names of today and of earlier systems. */
+function partOf(name: string): 'embeddings' | 'metadata' | 'index' | 'other' {
+  const found = /^(?:consolidated|reference)_(embeddings\.npy|metadata\.json|index\.faiss)$/.exec(name);
+  switch (found?.[1]) {
+    case 'embeddings.npy':
+      return 'embeddings';
+    case 'metadata.json':
+      return 'metadata';
+    case 'index.faiss':
+      return 'index';
+    default:
+      return 'other';
+  }
+}
+
+/** What is in the folders of releases, whole or not. */
+export function sizesOfReleases(port: Port, places: ReleasePlaces): ReleaseSize[] {
+  return releasesFolders(places).flatMap((folder) =>
+    port
+      .list(folder)
+      .filter(({ name, kind }) => !name.startsWith('.') && (kind === 'file' || kind === 'directory'))
+      .map(({ name, kind }) => {
+        const path = join(folder, name);
+        const bytes = kind === 'directory' ? folderBytes(port, path) : (port.stat(path)?.size ?? 0);
+        return { path, bytes };
+      }),
+  );
 }
 
 export function sizesOfCache(port: Port, cache: string): CacheSizes {
