@@ -21,6 +21,7 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   verify: async () => (await import('./cli/verify.js')).defineVerify,
   clean: async () => (await import('./cli/clean.js')).defineClean,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
+  doctor: async () => (await import('./cli/doctor.js')).defineDoctor,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
 };
 

@@ -45,7 +45,7 @@ interface Du {
     unreadable: number;
   } | null;
   originals: { runs: number; bytes: number };
-  disks: { available: number; total: number; holds: string[] }[];
+  disks: { free: number; total: number; holds: string[] }[];
   rate: {
     tooFewRuns?: true;
     dated?: number;
@@ -92,12 +92,12 @@ test('what it counts is what find counts', async () => {
   );
   assert.is(cache.objects + cache.records, bytesBelow(project.path('cache')));
   assert.equal(report.archives, [{ directory: archive, runs: 1, bytes: bytesBelow(archive), reachable: 1 }]);
-  const [{ available, total }] = report.disks;
+  const [{ free, total }] = report.disks;
   const [, wanted] = execFileSync('df', ['-B1', '--output=size', project.root], { encoding: 'utf8' })
     .trim()
     .split('\n');
   assert.is(total, Number(wanted));
-  assert.ok(available > 0 && available <= total);
+  assert.ok(free > 0 && free <= total);
 });
 
 test('an archive that cannot be reached is said to be so', async () => {

@@ -148,8 +148,8 @@ function compressingLines(estimate: CompressionEstimate): string[] {
 
 function future({ disks, rate, dated, projection, nowMs }: DuReport): string[] {
   const lines = disks.map(
-    ({ available, total, holds }) =>
-      `free: ${formatBytes(available)} of ${formatBytes(total)} on the disk of ${holds.map((folder) => safe(folder)).join(', ')}`,
+    ({ free, total, holds }) =>
+      `free: ${formatBytes(free)} of ${formatBytes(total)} on the disk of ${holds.map((folder) => safe(folder)).join(', ')}`,
   );
   if (projection === undefined) {
     lines.push('no run and no reference to tell from how much a sequence takes');

@@ -4,10 +4,10 @@ import type { ArchiveResult } from '../run-life/archive.js';
 import type { HeldIn, ListedRun } from '../run-life/list.js';
 import type { RemoveItem } from '../run-life/remove.js';
 import type { RestoreResult } from '../run-life/restore.js';
+import { runNameIn } from '../runs/run-name.js';
 import { textOf } from '../system-errors.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { progressLine } from './progress.js';
-import { runNameIn } from './run-name.js';
 import { formatAge, formatBytes, formatCount, plural, safe, table } from './text.js';
 
 export function defineRuns(program: Command): void {
@@ -185,7 +185,7 @@ function archiveJson({ to, items, sameDisk, space }: ArchiveResult, execute: boo
     dryRun: !execute,
     to,
     sameDisk,
-    available: space?.available ?? null,
+    available: space?.free ?? null,
     bytes: bytesOf(items.filter((item) => isDue(item, execute))),
     runs: items.map(({ run, files, bytes, to: folder, usedBy, state, done, error }) => ({
       run,
@@ -246,8 +246,8 @@ function showArchive({ to, items, sameDisk, space }: ArchiveResult, execute: boo
     `${plural(due.length, 'run')}, ${formatBytes(bytes)}, ${execute ? 'moved' : 'would be moved'} to ${safe(to)}`,
   );
   if (sameDisk) note(`${safe(to)} is on the same disk as the runs: this frees nothing`);
-  if (!execute && space !== undefined && space.available < bytes)
-    note(`${formatBytes(space.available)} are free there, which is too little`);
+  if (!execute && space !== undefined && space.free < bytes)
+    note(`${formatBytes(space.free)} are free there, which is too little`);
   if (!execute) print('nothing was written; add --execute to do it');
 }
 
@@ -291,7 +291,7 @@ Examples:
 function restoreJson({ items, space }: RestoreResult, execute: boolean): object {
   return {
     dryRun: !execute,
-    available: space?.available ?? null,
+    available: space?.free ?? null,
     bytes: bytesOf(items.filter((item) => isDue(item, execute))),
     runs: items.map(({ run, files, bytes, from, done, error }) => ({
       run,
@@ -331,8 +331,8 @@ function showRestore({ items, space }: RestoreResult, flags: RestoreFlags): void
     print(
       `${execute ? 'their copies in the archive are removed' : 'then their copies in the archive would go'}`,
     );
-  if (!execute && space !== undefined && space.available < bytes)
-    note(`${formatBytes(space.available)} are free here, which is too little`);
+  if (!execute && space !== undefined && space.free < bytes)
+    note(`${formatBytes(space.free)} are free here, which is too little`);
   if (!execute) print('nothing was written; add --execute to do it');
 }
 

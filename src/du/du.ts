@@ -43,7 +43,7 @@ export interface DuRequest {
   onProgress?: (done: number, total: number) => void;
 }
 
-export interface DiskReport extends Omit<DiskSpace, 'device'> {
+export interface DiskReport extends Pick<DiskSpace, 'total' | 'free'> {
   /** Folders of the project that are on it, relative to the project. */
   holds: string[];
 }
@@ -99,10 +99,7 @@ export async function measure(request: DuRequest): Promise<DuReport> {
     archives: sizesOfArchives(port, root, [...runs, ...archived]),
     compressing,
     originals: await spareOriginals(port, runs),
-    disks: disksOf(places, built).map(({ space: { device: _device, ...space }, holds }) => ({
-      ...space,
-      holds,
-    })),
+    disks: disksOf(places, built).map(({ space: { total, free }, holds }) => ({ total, free, holds })),
     rate,
     dated: arrivals.length,
     projection: project(growing, rate, nowMs),
@@ -233,7 +230,7 @@ function growingDisks(
   return disksOf(places, built).map(({ space, holds: folders }) => {
     const growing: GrowingDisk = {
       holds: folders,
-      available: space.available,
+      available: space.free,
       reserved: folders.includes(CACHE_FOLDER) ? Math.max(0, cache.limit - cache.objects) : 0,
       perSequence: folders.includes(places.runsDir) && rows > 0 ? bytes / rows : 0,
       rewritten: [],

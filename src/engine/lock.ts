@@ -100,6 +100,8 @@ export interface FoundLock {
   holder: Holder | undefined;
   /** Whether that process is surely gone. */
   gone: boolean;
+  /** Whether it can be looked at from here, so that not being gone means that it runs. */
+  isNear: boolean;
 }
 
 /** Who holds the lock now; undefined when nobody does. */
@@ -110,7 +112,12 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
   const text = port.readText(file);
   if (text === undefined) return undefined;
   const holder = parseHolder(text);
-  return { file, holder, gone: holder !== undefined && isGone(holder) };
+  return {
+    file,
+    holder,
+    gone: holder !== undefined && isGone(holder),
+    isNear: holder !== undefined && isNear(holder),
+  };
 }
 
 export function describeHolder(holder: Holder | undefined): string {
@@ -191,6 +198,13 @@ function isGone(holder: Holder): boolean {
   // One boot is one kernel, whatever its containers call themselves.
   if (here.boot === '' && holder.host !== here.host) return false;
   return holder.namespace === here.namespace && isDead(holder.pid, holder.started);
+}
+
+/** Whether its pid counts here. */
+function isNear(holder: Holder): boolean {
+  const here = thisProcess('');
+  const sameKernel = holder.boot === here.boot && (here.boot !== '' || holder.host === here.host);
+  return sameKernel && holder.namespace === here.namespace;
 }
 
 /** Of a pid of this namespace; `started` as in Holder. */

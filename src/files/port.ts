@@ -16,19 +16,23 @@ export interface FileStat {
   mode?: number;
 }
 
-/** A file system. */
-export interface DiskSpace {
-  /** The same for all paths on it. */
-  device: bigint;
-  /** bytes in all */
-  total: number;
-  /** bytes that this user may still fill */
-  available: number;
-}
-
 export interface DirectoryEntry {
   name: string;
   kind: 'file' | 'directory' | 'link' | 'other';
+}
+
+/** A file system, as statfs(2) tells of it. */
+export interface DiskSpace {
+  /** The same for all paths on it. */
+  device: bigint;
+  /** Which kind it is: the magic number of statfs(2). */
+  type: number;
+  /** bytes in all, and those that this user may still fill */
+  total: number;
+  free: number;
+  /** Files it can hold, and how many more; both 0 where there is no fixed number. */
+  files: number;
+  filesFree: number;
 }
 
 export interface ReadHandle {
@@ -65,9 +69,11 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
-  /** The file system that a path is on; undefined when nothing is there. */
-  space(path: string): DiskSpace | undefined;
   open(path: string): Promise<ReadHandle>;
+  /** The file system that holds `path`; undefined when nothing is there. */
+  space(path: string): DiskSpace | undefined;
+  /** The errno with which the system would refuse this user; undefined when it would not. */
+  refusal(path: string, use: 'read' | 'write' | 'execute'): string | undefined;
 }
 
 export interface WritePort {

@@ -81,8 +81,8 @@ export function isAnother(path: string): FirnError {
 /** Refuses to begin what cannot fit: FirnError (failed) that names the bytes. */
 export function expectSpace(port: Port, directory: string, bytes: number): void {
   const space = port.space(nearestDirectory(port, directory));
-  if (space === undefined || space.available >= bytes) return;
-  throw new FirnError('failed', `${bytes} bytes are needed there, and ${space.available} are free`, {
+  if (space === undefined || space.free >= bytes) return;
+  throw new FirnError('failed', `${bytes} bytes are needed there, and ${space.free} are free`, {
     path: directory,
     advice: 'Make room, or name another disk.',
   });

@@ -46,24 +46,31 @@ const MISPLACED = 'is no run: an array belongs in <dataset>/<run>/';
  * Costs one listing a folder and one stat an array or stub.
  */
 export function discoverRuns(port: ReadPort, runsDir: string): Discovered {
+  const { folders, ignored } = findRunFolders(port, runsDir);
   const runs: Run[] = [];
   const archived: Run[] = [];
+  for (const folder of folders) {
+    const files = findArrays(port, folder.directory, ignored);
+    if (files.npy !== undefined || files.npz !== undefined) runs.push({ ...folder, ...files });
+    else if (files.stub !== undefined) archived.push({ ...folder, ...files });
+  }
+  return { runs, archived, ignored };
+}
+
+/** The same with every folder that has the place of a run, whatever it holds. */
+export function findRunFolders(port: ReadPort, runsDir: string): { folders: Run[]; ignored: IgnoredRun[] } {
+  const folders: Run[] = [];
   const ignored: IgnoredRun[] = [];
-  for (const dataset of folders(port, runsDir, ignored)) {
+  for (const dataset of foldersIn(port, runsDir, ignored)) {
     const parent = join(runsDir, dataset);
-    for (const run of folders(port, parent, ignored)) {
+    for (const run of foldersIn(port, parent, ignored)) {
       // Not `join`: with thousands of runs it costs as much as the disk.
-      const directory = `${parent}${sep}${run}`;
-      const files = findFiles(port, directory, ignored);
-      const found = { name: `${dataset}/${run}`, dataset, run, directory, ...files };
-      if (files.npy !== undefined || files.npz !== undefined) runs.push(found);
-      else if (files.stub !== undefined) archived.push(found);
+      folders.push({ name: `${dataset}/${run}`, dataset, run, directory: `${parent}${sep}${run}` });
     }
   }
   // Not yet in order: as whole names, `a-b/x` comes before `a/x`.
-  runs.sort(byName);
-  archived.sort(byName);
-  return { runs, archived, ignored };
+  folders.sort(byName);
+  return { folders, ignored };
 }
 
 export function byName(a: { name: string }, b: { name: string }): number {
@@ -71,7 +78,7 @@ export function byName(a: { name: string }, b: { name: string }): number {
 }
 
 /** The names of the folders in `path` that can be a dataset or a run. */
-function folders(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
+function foldersIn(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
   const found: string[] = [];
   for (const { name, kind } of port.list(path)) {
     if (name.startsWith('.')) continue;
@@ -114,7 +121,8 @@ const FIELD_OF: { [name: string]: 'npy' | 'npz' | 'stub' } = {
   [STUB_FILE]: 'stub',
 };
 
-function findFiles(
+/** What a folder holds of a run: its arrays, and the stub of one that was archived. */
+export function findArrays(
   port: ReadPort,
   directory: string,
   ignored: IgnoredRun[],

@@ -50,6 +50,13 @@ export function runFile(port: ReadPort, directory: string): string | undefined {
 export async function openRun(port: ReadPort, directory: string): Promise<ArrayReader> {
   const path = runFile(port, directory);
   if (path === undefined) {
+    const stub = readStub(port, directory);
+    if (stub !== undefined) {
+      throw new FirnError('missing', `is archived: its array is in ${stub.archived}`, {
+        path: directory,
+        advice: `Bring it back: firn runs restore ${stub.run}`,
+      });
+    }
     throw new FirnError('missing', 'holds neither embeddings.npy nor embeddings.npz', {
       path: directory,
       advice: 'Look at the analysis that should have written it.',

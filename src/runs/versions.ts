@@ -30,6 +30,7 @@ export interface Registry {
   readonly document: JsonObject;
 }
 
+/** A registered version of a model. */
 export interface ModelVersion {
   version: string;
   model: string;

@@ -10,9 +10,10 @@ import type { Port, WriteHandle, WritePort } from '../../src/files/port.js';
 /**
  * `lost`: nothing is there that was not synced. `names kept`: every new name is there and every old one gone, but files
  * hold only what was synced, so new ones are empty. `removals kept`: new names are not there, and yet what was unlinked is
- * gone. A rename happens or does not.
+ * gone. A rename happens or does not. `cache lost`: names are kept, but nothing in cache/ that was not synced, for folders
+ * do not reach the disk in any order.
  */
-export const SURVIVALS = ['lost', 'names kept', 'removals kept'] as const;
+export const SURVIVALS = ['lost', 'names kept', 'removals kept', 'cache lost'] as const;
 export type Survival = (typeof SURVIVALS)[number];
 
 class File {
@@ -121,20 +122,21 @@ export class PowerCut {
 
   private leaveFolder(folder: Folder, now: string | undefined, target: string, survival: Survival): void {
     mkdirSync(target);
+    const inCache = survival === 'cache lost' ? 'lost' : survival;
     const present = new Map(
       now === undefined
         ? []
         : readdirSync(now).map((name): [string, Node] => [name, this.nodeAt(join(now, name))]),
     );
     let names: Map<string, Node>;
-    if (survival === 'names kept') names = present;
+    if (survival === 'names kept' || survival === 'cache lost') names = present;
     else if (survival === 'lost') names = folder.synced;
     else names = new Map([...folder.synced].filter(([, node]) => !this.unlinked.has(node)));
     for (const [name, node] of names) {
       const path = join(target, name);
       if (node instanceof File) leaveFile(node, path);
       // A folder that was moved is looked at where it is now, if it has a name there.
-      else this.leaveFolder(node, this.placeOf(node, now, name), path, survival);
+      else this.leaveFolder(node, this.placeOf(node, now, name), path, name === 'cache' ? inCache : survival);
     }
   }
 
