@@ -88,7 +88,7 @@ export async function jobOf(
     }
     if (item.state === 'archived') return job;
     expectPlain(job);
-    expectAlone(run.name, steps);
+    expectAlone(steps);
     job.version = versionOfRun(port, registry, run);
     expectTold(run.name, steps, job.version);
     const found = (await open.digests.get({ kind: 'run', path })) as Digest;
@@ -141,22 +141,18 @@ function expectPlain({ run, tree }: Job): void {
 }
 
 /** A step that makes several runs at once would bring this one back for the sake of the others. */
-function expectAlone(name: string, { maker }: StepsOfRun): void {
+function expectAlone({ maker }: StepsOfRun): void {
   if (maker === undefined || maker.others.length === 0) return;
-  throw new FirnError(
-    'conflict',
-    `${name} has to stay: ${maker.id} makes it together with ${maker.others[0]}`,
-    {
-      advice:
-        'Make each run in a step of its own (wildcards in `out`), or take the target out of pipeline.yaml.',
-    },
-  );
+  throw new FirnError('conflict', `has to stay: ${maker.id} makes it together with ${maker.others[0]}`, {
+    advice:
+      'Make each run in a step of its own (wildcards in `out`), or take the target out of pipeline.yaml.',
+  });
 }
 
 /** The target that makes it tells nothing of it while it is archived. */
 function expectTold(name: string, { version }: StepsOfRun, told: string | undefined): void {
   if (version === undefined || version === told) return;
-  throw new FirnError('conflict', `${name} has to stay: only the target that makes it says its version`, {
+  throw new FirnError('conflict', `has to stay: only the target that makes it says its version`, {
     advice: `Tag it first: firn versions tag-run ${name} --version ${version}`,
   });
 }

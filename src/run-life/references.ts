@@ -103,7 +103,6 @@ export function whyItStays(
 ): FirnError | undefined {
   if (references.length === 0) {
     return refusal(
-      run.name,
       'no target of pipeline.yaml builds a reference',
       'Add one that takes it in, and build it.',
     );
@@ -117,19 +116,18 @@ export function whyItStays(
       ({ reference, holding }) => `${reference.target} ${WHY[holding as Exclude<Holding, 'holds'>]}`,
     );
     const targets = missing.map(({ reference }) => reference.target).join(' ');
-    return refusal(run.name, why.join(', and '), `First: firn build ${targets}`);
+    return refusal(why.join(', and '), `First: firn build ${targets}`);
   }
   if (found.some(({ holding }) => holding === 'holds')) return undefined;
   const targets = references.map(({ target }) => target);
   return refusal(
-    run.name,
     `no reference holds it: \`runs\` of ${someOf(targets)} does not select it`,
     'Let one of them select it, or add a target that does, and build it.',
   );
 }
 
-function refusal(name: string, why: string, advice: string): FirnError {
-  return new FirnError('conflict', `${name} has to stay: ${why}`, { advice });
+function refusal(why: string, advice: string): FirnError {
+  return new FirnError('conflict', `has to stay: ${why}`, { advice });
 }
 
 /**

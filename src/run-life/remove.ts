@@ -145,7 +145,7 @@ async function jobOf(
     expectKnown(job, request.allFiles);
     if (!unfinished) {
       expectHere(run as Run);
-      expectNotMade(name, steps);
+      expectNotMade(steps);
       if (port.stat(hidden) !== undefined) {
         throw new FirnError('conflict', 'an earlier removal of this run was cut off', {
           path: hidden,
@@ -171,7 +171,7 @@ async function jobOf(
   return job;
 }
 
-function expectKnown({ name, directory, tree }: Job, allFiles: boolean): void {
+function expectKnown({ directory, tree }: Job, allFiles: boolean): void {
   const [odd] = tree.odd;
   if (odd !== undefined) {
     throw new FirnError('conflict', `${odd.reason}, and is not removed`, {
@@ -182,7 +182,7 @@ function expectKnown({ name, directory, tree }: Job, allFiles: boolean): void {
   const isKnown = (path: string) => KNOWN_FILES.has(path) || path.split('/').some(isTemporary);
   const unknown = [...tree.files, ...tree.folders].map(({ path }) => path).filter((path) => !isKnown(path));
   if (allFiles || unknown.length === 0) return;
-  throw new FirnError('conflict', `${name} has to stay: it holds other work: ${someOf(unknown, 20)}`, {
+  throw new FirnError('conflict', `has to stay: it holds other work: ${someOf(unknown, 20)}`, {
     advice: 'Move these files away, or remove them with the run: --all-files.',
   });
 }
@@ -196,9 +196,9 @@ function expectHere(run: Run): void {
 }
 
 /** It would be made again by the next build. */
-function expectNotMade(name: string, { maker }: StepsOfRun): void {
+function expectNotMade({ maker }: StepsOfRun): void {
   if (maker === undefined) return;
-  throw new FirnError('conflict', `${name} has to stay: ${maker.id} would make it again`, {
+  throw new FirnError('conflict', `has to stay: ${maker.id} would make it again`, {
     advice: 'Archive it instead; or take what it is made from out of `from` first.',
   });
 }
