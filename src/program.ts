@@ -14,6 +14,8 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   search: async () => (await import('./cli/search.js')).defineSearch,
   compress: async () => (await import('./cli/compress.js')).defineCompress,
   versions: async () => (await import('./cli/versions.js')).defineVersions,
+  runs: async () => (await import('./cli/runs.js')).defineRuns,
+  du: async () => (await import('./cli/du.js')).defineDu,
   release: async () => (await import('./cli/release.js')).defineRelease,
   releases: async () => (await import('./cli/releases.js')).defineReleases,
   verify: async () => (await import('./cli/verify.js')).defineVerify,

@@ -163,6 +163,17 @@ export class DoctorContext {
     );
   }
 
+  isArchived(name: string): boolean {
+    return this.once('archived names', () => new Set(this.archived().map((run) => run.name))).has(name);
+  }
+
+  /** Runs whose files are elsewhere. */
+  archived(): Run[] {
+    return this.once('archived', () =>
+      this.discovered().archived.filter((run) => this.includes(this.shown(run.directory))),
+    );
+  }
+
   runs(): Run[] {
     return this.once('runs', () =>
       this.discovered().runs.filter((run) => this.includes(this.shown(run.directory))),

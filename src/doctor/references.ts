@@ -172,7 +172,9 @@ async function* retained(context: DoctorContext): AsyncIterable<Finding> {
     if (look.prefix !== 'consolidated' || look.array === undefined) continue;
     const only = (look.metadata?.facts?.ranges ?? [])
       .filter((range) => context.isGone(runName(range)) && !released.has(releasedKey(range)))
-      .map(runName);
+      .map(runName)
+      // What is archived has another copy; whether that is there is asked elsewhere.
+      .filter((name) => !context.isArchived(name));
     if (only.length === 0) continue;
     const shown = look.directory;
     const one = only.length === 1;

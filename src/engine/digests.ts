@@ -68,7 +68,10 @@ export class Digests {
   }
 
   private look(request: DigestRequest): Look {
-    return look(this.port, this.root, this.digester(request.kind).files(request.path));
+    const digester = this.digester(request.kind);
+    const found = look(this.port, this.root, digester.files(request.path));
+    const standIn = found.signature === '' && digester.standIn?.(request.path);
+    return standIn ? look(this.port, this.root, [standIn]) : found;
   }
 
   /** The digest of what is on disk now, where it is remembered and may be believed. */

@@ -231,7 +231,8 @@ export const disk: Port = {
   space(path) {
     try {
       const { type, bsize, blocks, bavail, files, ffree } = fs.statfsSync(path);
-      return { type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
+      const device = fs.statSync(path, { bigint: true }).dev;
+      return { device, type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;

@@ -23,6 +23,8 @@ export interface DirectoryEntry {
 
 /** A file system, as statfs(2) tells of it. */
 export interface DiskSpace {
+  /** The same for all paths on it. */
+  device: bigint;
   /** Which kind it is: the magic number of statfs(2). */
   type: number;
   /** bytes in all, and those that this user may still fill */
