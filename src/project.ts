@@ -18,7 +18,7 @@ import { suggest } from './pipeline/nearest.js';
 import { CACHE_FOLDER, PIPELINE_FILE } from './pipeline/project-path.js';
 import { recallPipeline, rememberPipeline } from './pipeline/remembered.js';
 import { findRule, ruleNames } from './pipeline/rules.js';
-import type { IgnoredRun } from './runs/discover.js';
+import type { IgnoredRun, Run } from './runs/discover.js';
 import { runDigester } from './runs/run-array.js';
 
 export { CACHE_FOLDER, PIPELINE_FILE };
@@ -43,6 +43,7 @@ export interface Project {
   now: () => number;
   pipeline: Pipeline;
   graph: StepGraph;
+  archived: Run[];
   ignored: IgnoredRun[];
   /** What the rules said while the targets were expanded. */
   warnings: string[];
@@ -87,9 +88,9 @@ export async function openProject(options: ProjectOptions): Promise<Project> {
 export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
   const { root, port, now } = place;
   const glance = glanceAt(port);
-  const { steps, ignored, warnings } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
+  const { steps, ...found } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
   const graph = buildGraph(steps);
-  return { ...place, glance, pipeline, graph, ignored, warnings, digesters: digestersOf(root) };
+  return { ...place, ...found, glance, pipeline, graph, digesters: digestersOf(root) };
 }
 
 /** pipeline.yaml alone, without looking at runs. */
@@ -207,15 +208,15 @@ export function checkTargets(project: Project, targets: readonly string[]): void
   }
 }
 
-/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
-export async function projectPlaces(
-  directory: string,
-  port: Port = disk,
-): Promise<{
+export interface ProjectPlaces {
+  /** Absolute. */
   root: string;
   pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> &
     Partial<Pick<Pipeline, 'cacheLimit' | 'releasesDir' | 'targets'>>;
-}> {
+}
+
+/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
+export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };

@@ -191,8 +191,14 @@ async function vectorOfRow(
     const has = rows === 0 ? 'has no rows' : `has rows 0 to ${rows - 1}`;
     throw new FirnError('usage', `run ${run} ${has}, asked for row ${seqIdx}`);
   }
-  const { runs } = discoverRuns(port, runsDir);
+  const { runs, archived } = discoverRuns(port, runsDir);
   const here = runs.find(({ name }) => name === run);
+  if (here === undefined && archived.some(({ name }) => name === run)) {
+    throw new FirnError('usage', `run ${run} is archived, and this reference does not hold its rows`, {
+      path: reference.files.directory,
+      advice: `Search a reference that does (\`firn runs list ${run}\`), or bring it back: firn runs restore ${run}`,
+    });
+  }
   if (here === undefined) {
     const near = isRunName(run)
       ? nearest(run, [...reference.runs(), ...runs.map(({ name }) => name)])

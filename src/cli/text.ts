@@ -1,4 +1,6 @@
 /** Text for people: names made safe for a terminal, tables, sizes and times. Pure. */
+import { formatCount } from '../units.js';
+
 export { formatBytes, formatCount, plural } from '../units.js';
 
 /** C0, DEL, C1, line and paragraph separators, and the characters that turn the direction of text. */
@@ -78,4 +80,10 @@ export function formatSeconds(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   const rest = Math.round(seconds - minutes * 60);
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Whole days, or hours where it is less than two of them. */
+export function formatAge(ms: number): string {
+  const hours = Math.max(0, Math.floor(ms / 3_600_000));
+  return hours < 48 ? `${hours} h` : `${formatCount(Math.floor(hours / 24))} d`;
 }

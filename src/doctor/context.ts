@@ -163,6 +163,20 @@ export class DoctorContext {
     );
   }
 
+  /** Whether a run (`dataset/run`) is archived, also where that run is not asked about. */
+  isArchived(name: string): boolean {
+    return this.once('archived names', () => new Set(this.discovered().archived.map((run) => run.name))).has(
+      name,
+    );
+  }
+
+  /** Runs whose files are elsewhere. */
+  archived(): Run[] {
+    return this.once('archived', () =>
+      this.discovered().archived.filter((run) => this.includes(this.shown(run.directory))),
+    );
+  }
+
   runs(): Run[] {
     return this.once('runs', () =>
       this.discovered().runs.filter((run) => this.includes(this.shown(run.directory))),

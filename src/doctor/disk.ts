@@ -86,7 +86,7 @@ async function* storage(context: DoctorContext): AsyncIterable<Finding> {
       'storage-archive',
       runsDir,
       `room is short, and ${plural(archivable.length, 'run')} older than ${ARCHIVE_DAYS} days ${isOrAre(archivable)} in a reference: ${someOf(archivable.map((run) => run.name))}`,
-      'Move their folders to other storage once `firn status` says fresh: their rows stay in the reference. Always keep the reference.',
+      `${command('firn', 'runs', 'archive', '--older-than', String(ARCHIVE_DAYS), '--to', 'DIR', '--execute')}, with DIR on another disk; without \`--execute\` it says what it would do. Rows stay in the reference, which always has to be kept.`,
     );
   }
 }

@@ -4,6 +4,7 @@
  */
 import { disk } from '../files/disk.js';
 import { textOf } from '../system-errors.js';
+import { archivedRunChecks } from './archived-runs.js';
 import { cacheChecks } from './cache.js';
 import type { Check, Group } from './check.js';
 import { clockChecks } from './clocks.js';
@@ -30,6 +31,7 @@ export type { Code, Finding, Severity } from './finding.js';
 const GROUPS: readonly Group[] = [
   runFolderChecks,
   runArrayChecks,
+  archivedRunChecks,
   versionChecks,
   pipelineChecks,
   referenceChecks,

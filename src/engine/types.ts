@@ -53,6 +53,8 @@ export interface Digest {
 export interface Digester {
   /** The files whose stat decides whether a stored digest still holds. */
   files(path: string): string[];
+  /** A file that speaks for the input where none of these is there, and then takes their part. */
+  standIn?(path: string): string;
   /** The content's digest; undefined when nothing is there. Throws FirnError when what is there is unusable. */
   digest(path: string, options: DigestOptions): Promise<Digest | undefined>;
 }
@@ -174,6 +176,8 @@ export interface KnownRun {
   hasNpz: boolean;
   /** Made by a step of this pipeline. */
   made: boolean;
+  /** Its files are elsewhere; what is here tells its digest, and cannot be read as an array. */
+  archived: boolean;
   /** The model version, looked up when asked for. */
   readonly version: string | undefined;
 }
@@ -194,8 +198,8 @@ export interface ExpandView {
   versionsFile: string;
   /** Beside each reference when undefined. */
   releasesDir: string | undefined;
-  /** Sorted by name. */
-  runs(filter: RunFilter): KnownRun[];
+  /** Sorted by name. Archived ones only when asked for: most rules can do nothing with them. */
+  runs(filter: RunFilter, options?: { archived?: boolean }): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
   /** Something a person should know though it is no mistake: a filter that selects nothing. */

@@ -231,7 +231,8 @@ export const disk: Port = {
   space(path) {
     try {
       const { type, bsize, blocks, bavail, files, ffree } = fs.statfsSync(path);
-      return { type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
+      const device = fs.statSync(path, { bigint: true }).dev;
+      return { device, type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
@@ -245,6 +246,15 @@ export const disk: Port = {
       return undefined;
     } catch (error) {
       return errnoOf(error);
+    }
+  },
+
+  readLink(path) {
+    try {
+      return fs.readlinkSync(path);
+    } catch (error) {
+      if (isAbsent(error) || errnoOf(error) === 'EINVAL') return undefined;
+      throw error;
     }
   },
 
@@ -306,5 +316,6 @@ export const disk: Port = {
   },
 
   setMode: (path, mode) => fsp.chmod(path, mode),
+  hardLink: (path, to) => fsp.link(path, to),
   link: (target, path) => fsp.symlink(target, path),
 };
