@@ -62,6 +62,7 @@ function memoryPort(bytes: Uint8Array): ReadPort {
     readText: () => undefined,
     realPath: (path) => path,
     space: () => undefined,
+    readLink: () => undefined,
     refusal: () => undefined,
     open: async (path) => ({
       path,

@@ -207,6 +207,22 @@ test('a signal stops it', async () => {
   assert.ok(told > 0);
 });
 
+test('progress only goes forward, and ends where all is read', async () => {
+  const project = await healthyProject();
+  await project.firn('compress', 'A/*', '--execute');
+  let [before, share] = [0, 0];
+  await diagnose({
+    directory: project.root,
+    full: true,
+    onProgress(done, total) {
+      share = done / total;
+      assert.ok(share >= before, `${done} of ${total}, after ${before}`);
+      before = share;
+    },
+  });
+  assert.is(share, 1);
+});
+
 /** How often the disk is asked for anything. */
 async function questions(project: TestProject, only: string[]): Promise<number> {
   let asked = 0;

@@ -95,7 +95,8 @@ async function run(
     return showPlan(steps, flags);
   }
   const onEvent: Listener = (event) => {
-    if (!flags.json) reporter(event);
+    // Who reads JSON waits as well, and should know for whom.
+    if (!flags.json || event.type === 'waiting') reporter(event);
     page?.listen(event);
   };
   const summary = await build(project, { ...request, onEvent });

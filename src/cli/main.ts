@@ -50,9 +50,11 @@ export async function act(
   directory = '.',
 ): Promise<void> {
   const abort = new AbortController();
+  let first: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals): void => {
     // The second one leaves at once.
     if (abort.signal.aborted) leave(signal);
+    first = signal;
     abort.abort(new FirnError('interrupted', 'interrupted'));
   };
   for (const signal of SIGNALS) process.on(signal, stop);
@@ -65,6 +67,12 @@ export async function act(
     for (const signal of SIGNALS) process.off(signal, stop);
   }
   if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
+  // On its way out Node puts the terminal back as it was, and aborts where it cannot.
+  if (first === 'SIGHUP' && isOnTerminal()) process.kill(process.pid, first);
+}
+
+function isOnTerminal(): boolean {
+  return [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
 }
 
 /** Ends the program, and the programs it started. Threads that are at work are not waited for, so the system ends them. */

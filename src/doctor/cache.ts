@@ -133,7 +133,7 @@ interface StoredFile {
   bytes: number;
 }
 
-function storedFiles({ port, cacheDirectory }: DoctorContext): StoredFile[] {
+export function storedFiles({ port, cacheDirectory }: DoctorContext): StoredFile[] {
   const objects = join(cacheDirectory, 'objects');
   return port.list(objects).flatMap((folder) =>
     port.list(join(objects, folder.name)).flatMap(({ name }) => {

@@ -16,6 +16,7 @@ import { leftoverChecks } from './leftovers.js';
 import { machineChecks } from './machine.js';
 import { nextBuildChecks } from './next-build.js';
 import { pipelineChecks } from './pipeline.js';
+import { bytesToRead } from './reading.js';
 import { referenceChecks } from './references.js';
 import { releaseChecks } from './releases.js';
 import { rightsChecks } from './rights.js';
@@ -64,6 +65,7 @@ export interface Diagnosis {
 export async function diagnose(request: DoctorRequest): Promise<Diagnosis> {
   const context = await DoctorContext.open({ port: disk, ...request });
   try {
+    if (context.full) context.foretell(await bytesToRead(context).catch(() => 0));
     const found: Finding[] = [];
     const checked: Diagnosis['checked'] = [];
     // One failure behind several checks is one finding.

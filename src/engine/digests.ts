@@ -129,6 +129,13 @@ export class Digests {
     await this.remember(idOf(request), signature, safe, digest);
   }
 
+  /** Takes over a digest of bytes that were read elsewhere, from `at` (ns since 1970) on, of a file whose stat was this. */
+  async learn(request: DigestRequest, digest: Digest, stat: FileStat, at: bigint): Promise<void> {
+    const { signature } = this.look(request);
+    const [file] = this.digester(request.kind).files(request.path);
+    if (signature === signatureOf(file, stat)) await this.remember(idOf(request), signature, at, digest);
+  }
+
   private async remember(id: string, signature: string, at: bigint, digest: Digest): Promise<void> {
     const entry: Remembered = { id, signature, at: at.toString(), digest };
     this.remembered.set(id, entry);
@@ -171,11 +178,15 @@ function look(port: ReadPort, root: string, files: readonly string[]): Look {
     const stat = port.stat(`${root}${sep}${sep === '/' ? file : file.replaceAll('/', sep)}`);
     if (stat === undefined) continue;
     if (signature !== '') signature += '\n';
-    signature += `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
+    signature += signatureOf(file, stat);
     const after = safeAfter(stat);
     if (after > safe) safe = after;
   }
   return { signature, safe };
+}
+
+function signatureOf(file: string, stat: FileStat): string {
+  return `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
 }
 
 /** A signature without times and inodes. */

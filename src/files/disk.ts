@@ -249,6 +249,15 @@ export const disk: Port = {
     }
   },
 
+  readLink(path) {
+    try {
+      return fs.readlinkSync(path);
+    } catch (error) {
+      if (isAbsent(error) || errnoOf(error) === 'EINVAL') return undefined;
+      throw error;
+    }
+  },
+
   async create(path) {
     return new DiskWriteHandle(path, await fsp.open(path, 'wx+'), 0);
   },
@@ -307,5 +316,6 @@ export const disk: Port = {
   },
 
   setMode: (path, mode) => fsp.chmod(path, mode),
+  hardLink: (path, to) => fsp.link(path, to),
   link: (target, path) => fsp.symlink(target, path),
 };

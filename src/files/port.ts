@@ -69,6 +69,8 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
+  /** What a symbolic link says; undefined when there is none. */
+  readLink(path: string): string | undefined;
   open(path: string): Promise<ReadHandle>;
   /** The file system that holds `path`; undefined when nothing is there. */
   space(path: string): DiskSpace | undefined;
@@ -96,6 +98,8 @@ export interface WritePort {
   setTimes(path: string, mtimeMs: number): Promise<void>;
   /** Permission bits of a file or directory. They hold nobody back who is root. */
   setMode(path: string, mode: number): Promise<void>;
+  /** A second name for a file; EEXIST when it is taken, EPERM and kin where the file system has none. */
+  hardLink(path: string, to: string): Promise<void>;
   /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */
   link(target: string, path: string): Promise<void>;
 }

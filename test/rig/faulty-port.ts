@@ -35,12 +35,14 @@ const CHANGES: Record<keyof WritePort, true> = {
   setTimes: true,
   setMode: true,
   link: true,
+  hardLink: true,
 };
 const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   stat: true,
   list: true,
   readText: true,
   realPath: true,
+  readLink: true,
   space: true,
   refusal: true,
 };
