@@ -1,4 +1,5 @@
 /** The real disk behind the port, over node:fs. Knows nothing above a file. */
+import { isUtf8 } from 'node:buffer';
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
 import { errnoOf, FirnError } from '../errors.js';
@@ -23,6 +24,21 @@ function toStat(stat: fs.BigIntStats): FileStat {
 function isAbsent(error: unknown): boolean {
   const code = errnoOf(error);
   return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** What Node shows for bytes that are not UTF-8. */
+const LOST = '\ufffd';
+
+function toEntry(entry: fs.Dirent): DirectoryEntry {
+  return { name: entry.name, kind: entry.isSymbolicLink() ? 'link' : kindOf(entry) };
+}
+
+function entriesByBytes(path: string): DirectoryEntry[] {
+  return fs.readdirSync(path, { withFileTypes: true, encoding: 'buffer' }).map((entry) => {
+    const bytes = entry.name as unknown as Buffer;
+    const kind = entry.isSymbolicLink() ? 'link' : kindOf(entry);
+    return { name: bytes.toString('utf8'), kind, ...(isUtf8(bytes) ? {} : { notUtf8: true }) };
+  });
 }
 
 /** Node refuses to read or write 2 GiB in one call. */
@@ -145,33 +161,36 @@ export const disk: Port = {
   },
 
   list(path) {
-    let entries: fs.Dirent[];
+    let entries: DirectoryEntry[];
     try {
-      entries = fs.readdirSync(path, { withFileTypes: true });
+      entries = fs.readdirSync(path, { withFileTypes: true }).map(toEntry);
+      // Rare, so that it is looked at again: two names that are not UTF-8 may show as one, or as that of another file.
+      if (entries.some(({ name }) => name.includes(LOST))) entries = entriesByBytes(path);
     } catch (error) {
       if (isAbsent(error)) return [];
       throw error;
     }
-    return entries
-      .map(
-        (entry): DirectoryEntry => ({
-          name: entry.name,
-          kind: entry.isSymbolicLink() ? 'link' : kindOf(entry),
-        }),
-      )
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    return entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   },
 
   readText(path, limit = TEXT_LIMIT) {
     let handle: number;
     try {
-      handle = fs.openSync(path, 'r');
+      // Opening a pipe would wait for its writer.
+      handle = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
     }
     try {
-      const { size } = fs.fstatSync(handle);
+      const stat = fs.fstatSync(handle);
+      const { size } = stat;
+      if (!stat.isFile()) {
+        throw new FirnError('input', stat.isDirectory() ? 'is a folder, expected a file' : 'is no file', {
+          path,
+          advice: 'Move it away, or put the file in its place.',
+        });
+      }
       if (size > limit) {
         throw new FirnError('input', `is ${size} bytes, more than the ${limit} that are read as text here`, {
           path,

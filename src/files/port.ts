@@ -15,8 +15,10 @@ export interface FileStat {
 }
 
 export interface DirectoryEntry {
+  /** A name that is not UTF-8 shows U+FFFD for what it lost: it cannot be opened, and may look like another's. */
   name: string;
   kind: 'file' | 'directory' | 'link' | 'other';
+  notUtf8?: true;
 }
 
 export interface ReadHandle {
@@ -49,7 +51,10 @@ export interface ReadPort {
   stat(path: string): FileStat | undefined;
   /** The entries by name in code-unit order; empty when there is no such directory. */
   list(path: string): DirectoryEntry[];
-  /** UTF-8, refused beyond `limit` bytes (64 MiB unless told). Undefined when there is no such file. */
+  /**
+   * UTF-8, with U+FFFD for what is none. Undefined when there is no such file; FirnError when it has more than `limit`
+   * bytes (64 MiB unless told) or is no file, such as a pipe, which would be waited for.
+   */
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;

@@ -24,7 +24,7 @@ export interface ExpandOptions {
 
 export interface Expansion {
   steps: Step[];
-  /** Folders in the runs folder that are passed over, and why. */
+  /** What is passed over, and why: folders in the runs folder, files that a pattern matches. */
   ignored: IgnoredRun[];
   /** What rules had to say, `target: message`. */
   warnings: string[];
@@ -37,6 +37,7 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
   const world = new World(pipeline, options, discovered.runs);
   let steps: Step[] = [];
   // What one target makes another may need, and so on through all of them; after that only a circle goes on.
+  const ignored = (): IgnoredRun[] => [...discovered.ignored, ...world.passedOver.values()];
   for (let rounds = order.length + 2; ; rounds--) {
     const before = fingerprint(steps);
     const known = new Set(steps.map((step) => step.id));
@@ -46,13 +47,13 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     // Two steps with one output may be why another target finds nothing.
     if (settled) checkSteps(pipeline, steps);
     if (expanded.error !== undefined && (settled || rounds === 0)) {
-      const passed = discovered.ignored.map(
+      const passed = ignored().map(
         ({ path, reason }) => `passed over ${relative(options.root, path)}: it ${reason}`,
       );
       throw withNotes(expanded.error, [...expanded.warnings, ...passed]);
     }
     if (settled) {
-      return { steps, ignored: discovered.ignored, warnings: expanded.warnings };
+      return { steps, ignored: ignored(), warnings: expanded.warnings };
     }
     if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
     world.learn(steps);
@@ -223,6 +224,8 @@ class World {
   private registry: Registry | undefined;
   private known: Known | undefined;
   private askedForFiles = false;
+  /** What matched a pattern and cannot be read. */
+  readonly passedOver = new Map<string, IgnoredRun>();
 
   constructor(
     private readonly pipeline: Pipeline,
@@ -320,7 +323,9 @@ class World {
       return there || this.madeFiles.includes(pattern) ? [{ path: pattern, wildcards: {} }] : [];
     }
     const matches = new Map(
-      findFiles(this.options.port, this.options.root, pattern).map((match) => [match.path, match]),
+      findFiles(this.options.port, this.options.root, pattern, (path, reason) =>
+        this.passedOver.set(path, { path: join(this.options.root, path), reason }),
+      ).map((match) => [match.path, match]),
     );
     for (const path of this.madeFiles) {
       const wildcards = matchPattern(pattern, path);
