@@ -261,7 +261,8 @@ async function contextOf(
     lib,
     runs: discoverRuns(disk, runsDir).runs.map((run) => run.name),
     runsDir: pipeline.runsDir,
-    ownVersion: (run) => versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)),
+    ownVersion: (run) =>
+      isRunName(run) ? versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)) : undefined,
     async shapeOf(run) {
       if (!isRunName(run)) return undefined;
       try {
