@@ -27,6 +27,7 @@ export class Records {
   private readonly log: LogWriter;
   private lines = 0;
   private outdated = false;
+  private beginning: Promise<void> | undefined;
 
   constructor(
     private readonly port: Port,
@@ -115,13 +116,23 @@ export class Records {
 
   private async write(entry: StepRecord | Forgotten): Promise<void> {
     if (this.lines === 0 || this.outdated) {
-      await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
-      this.lines = 1;
-      this.outdated = false;
+      // Steps end side by side: a second beginning would put a new file under the name, and the first one's lines out of it.
+      this.beginning ??= this.begin();
+      await this.beginning;
     }
     this.take(entry);
     this.lines += 1;
     await this.log.append(entry);
+  }
+
+  private async begin(): Promise<void> {
+    try {
+      await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
+      this.lines = 1;
+      this.outdated = false;
+    } finally {
+      this.beginning = undefined;
+    }
   }
 
   async close(): Promise<void> {
