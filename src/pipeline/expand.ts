@@ -5,12 +5,13 @@
 import { join, relative, sep } from 'node:path';
 import { findCycle } from '../engine/graph.js';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
-import { FirnError, messageOf } from '../errors.js';
+import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 import { selectRuns } from '../runs/select.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
+import { textOf } from '../system-errors.js';
 import { checkDrafts, checkSteps } from './check-steps.js';
 import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
@@ -127,7 +128,7 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
     return drafts;
   } catch (error) {
     if (!(error instanceof FirnError))
-      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
+      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${textOf(error)}`);
     // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.
     if (error.kind !== 'usage' || error.path !== undefined) throw error;
     throw target.error(error.message, error.advice);
