@@ -204,7 +204,8 @@ export async function projectPlaces(
   port: Port = disk,
 ): Promise<{
   root: string;
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit'>>;
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> &
+    Partial<Pick<Pipeline, 'cacheLimit' | 'releasesDir' | 'targets'>>;
 }> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)

@@ -94,6 +94,10 @@ s('a check that anybody can make does not make a range right', async () => {
     ['dtype', metadata([range()], { dtype: 7 })],
     ['embeddings', metadata([range()], { embeddings: null })],
     ['trained rows', metadata([range()], { trained_rows: 'all' })],
+    ...[null, 'v1', { name: 'n', tag: 7, date: 'd' }, {}].map((release): [string, string] => [
+      `release ${JSON.stringify(release)}`,
+      metadata([range()], { release }),
+    ]),
     ['another check', metadata([range()]).replace('"count": 2', '"count": 3')],
   ];
   for (const [what, text] of wrong) {

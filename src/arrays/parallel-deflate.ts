@@ -54,6 +54,12 @@ export class ParallelDeflate {
     }
   }
 
+  /** What follows is of another kind: how it is deflated is chosen anew by its first bytes. Only with `auto`. */
+  async chooseAnew(): Promise<void> {
+    if (this.filled > 0) await this.startBlock(zlib.constants.Z_SYNC_FLUSH);
+    this.strategy = undefined;
+  }
+
   /** Ends the stream; everything has gone to the sink. */
   async finish(): Promise<void> {
     await this.startBlock(zlib.constants.Z_FINISH);

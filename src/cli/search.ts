@@ -28,7 +28,7 @@ export function defineSearch(program: Command): void {
     .option('--seq-idx <row>', 'its row in the run, from 0', wholeNumber('--seq-idx', 0))
     .option('--query <sequence>', 'a nucleotide sequence, embedded as the runs of the reference were')
     .option('--query-file <fasta>', 'the same from the sequences of a FASTA or FASTQ file')
-    .option('--reference <dir>', 'the directory of the reference', 'data/reference')
+    .option('--reference <dir|tag>', 'a reference: its directory, or the tag of a release', 'data/reference')
     .option('-k, --top-k <k>', 'how many neighbours', wholeNumber('--top-k', 1), 10)
     .option(
       '--nprobe <lists>',
@@ -53,12 +53,13 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         const { projectPlaces } = await import('../project.js');
         const { disk } = await import('../files/disk.js');
         const { openSearch } = await import('../search.js');
+        const { referenceMeant } = await import('../release/find.js');
         checkFlags(flags);
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const { topK, nprobe, excludeSameRun = false } = flags;
         const place = {
           port: disk,
-          reference: resolve(root, flags.reference),
+          reference: await referenceMeant(disk, { root, pipeline }, flags.reference),
           runsDir: join(root, pipeline.runsDir),
         };
         const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };

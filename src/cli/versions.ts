@@ -215,38 +215,31 @@ interface Context {
 /** Reads the registry and lets the action look at it. */
 function look(command: Command, action: (context: Context) => Promise<void>): Promise<void> {
   return act(async () => {
+    const { disk } = await import('../files/disk.js');
+    const { loadRegistry } = await import('../runs/versions.js');
     const { root, pipeline } = await places(command);
-    await action(await contextOf(root, pipeline));
+    await action(await contextOf(root, pipeline, loadRegistry(disk, join(root, pipeline.versionsFile))));
     return undefined;
   });
 }
 
-/** Reads the registry, and writes back what the action makes of it; one process at a time, or one would undo the other. */
+/** Reads the registry, and writes back what the action makes of it. */
 function change(command: Command, action: (context: Context) => Promise<Registry>): Promise<void> {
   return act(async (signal) => {
     const { disk } = await import('../files/disk.js');
-    const { acquireLock } = await import('../engine/lock.js');
-    const { CACHE_FOLDER } = await import('../project.js');
+    const { changeRegistry } = await import('../change-registry.js');
     const { root, pipeline } = await places(command);
-    const lock = await acquireLock(disk, join(root, CACHE_FOLDER, 'versions.lock'), {
-      command: 'firn versions',
-      onWait: (holder) => note(`waiting for ${safe(holder)} to finish`),
-      signal,
-    });
-    try {
-      const context = await contextOf(root, pipeline);
-      const changed = await action(context);
-      if (changed !== context.registry) await context.lib.saveRegistry(disk, changed.path, changed);
-      return undefined;
-    } finally {
-      await lock.release();
-    }
+    const onWait = (holder: string) => note(`waiting for ${safe(holder)} to finish`);
+    const place = { port: disk, root, versionsFile: pipeline.versionsFile, onWait, signal };
+    await changeRegistry(place, async (registry) => action(await contextOf(root, pipeline, registry)));
+    return undefined;
   });
 }
 
 async function contextOf(
   root: string,
   pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'>,
+  registry: Registry,
 ): Promise<Context> {
   const { disk } = await import('../files/disk.js');
   const lib = await import('../runs/versions.js');
@@ -254,7 +247,6 @@ async function contextOf(
   const { openRun } = await import('../runs/run-array.js');
   const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
   const { isRunName } = await import('../runs/run-name.js');
-  const registry = lib.loadRegistry(disk, join(root, pipeline.versionsFile));
   const runsDir = join(root, pipeline.runsDir);
   return {
     registry,

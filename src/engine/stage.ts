@@ -4,7 +4,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
+import { removeTree } from '../files/remove.js';
 import { TEMPORARY_PREFIX } from '../files/temporary.js';
 import type { Output, Step } from './types.js';
 
@@ -48,6 +50,7 @@ export class Stage {
     for (const parent of this.parents()) {
       for (let above = parent; above !== '.' && !this.isThere(above); above = dirname(above))
         this.madeParents.add(join(this.root, above));
+      await makeDurableDirectory(this.port, join(this.root, parent));
       await this.port.makeDirectory(join(this.root, parent, this.folder));
     }
   }
@@ -90,14 +93,4 @@ export async function removeLeftovers(
         await removeTree(port, folder);
     }
   }
-}
-
-/** Removes a folder with all it holds; links are unlinked, never followed. */
-export async function removeTree(port: Port, path: string): Promise<void> {
-  for (const entry of port.list(path)) {
-    const inner = join(path, entry.name);
-    if (entry.kind === 'directory') await removeTree(port, inner);
-    else await port.unlink(inner);
-  }
-  if (port.stat(path) !== undefined) await port.removeDirectory(path);
 }

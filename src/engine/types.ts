@@ -114,6 +114,11 @@ export interface Rule {
   expand(target: RuleTarget, view: ExpandView): StepDraft[];
   /** False where outputs are not worth a second place on disk (in cache/): they are made again when needed. */
   stored?: boolean;
+  /**
+   * What it made stays as it is. `run` gives all outputs their names itself, at once, never replaces any, and says `keep`;
+   * they are not restored from cache/, and `clean` spares them.
+   */
+  immutable?: true;
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
@@ -185,6 +190,9 @@ export interface ExpandView {
   root: string;
   /** Relative to the project. */
   runsDir: string;
+  versionsFile: string;
+  /** Beside each reference when undefined. */
+  releasesDir: string | undefined;
   /** Sorted by name. */
   runs(filter: RunFilter): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */

@@ -18,6 +18,7 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
+    mode: Number(stat.mode) & 0o7777,
   };
 }
 
@@ -269,4 +270,7 @@ export const disk: Port = {
   async setTimes(path, mtimeMs) {
     await fsp.utimes(path, mtimeMs / 1000, mtimeMs / 1000);
   },
+
+  setMode: (path, mode) => fsp.chmod(path, mode),
+  link: (target, path) => fsp.symlink(target, path),
 };

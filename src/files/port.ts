@@ -12,6 +12,8 @@ export interface FileStat {
   mtimeNs: bigint;
   ctimeNs: bigint;
   ino: bigint;
+  /** Permission bits, such as 0o644; a port that stands in for the disk may not know them. */
+  mode?: number;
 }
 
 export interface DirectoryEntry {
@@ -79,6 +81,10 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
+  /** Permission bits of a file or directory. They hold nobody back who is root. */
+  setMode(path: string, mode: number): Promise<void>;
+  /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */
+  link(target: string, path: string): Promise<void>;
 }
 
 export interface Port extends ReadPort, WritePort {}

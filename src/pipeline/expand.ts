@@ -263,6 +263,8 @@ class World {
       port: this.options.port,
       root: this.options.root,
       runsDir: this.pipeline.runsDir,
+      versionsFile: this.pipeline.versionsFile,
+      releasesDir: this.pipeline.releasesDir,
       warn,
       runs: (filter) => this.runs(filter),
       files: (pattern) => this.files(pattern),

@@ -30,6 +30,8 @@ export interface Pipeline {
   /** Relative to the project. */
   runsDir: string;
   versionsFile: string;
+  /** Relative to the project; beside each reference when undefined. */
+  releasesDir?: string;
   /** bytes */
   cacheLimit: number;
   /** By name, in the order of the file. */
@@ -51,6 +53,7 @@ interface RawTarget {
 interface RawPipeline {
   runs?: string;
   versions?: string;
+  releases?: string;
   cache?: { limit?: string };
   targets: { [name: string]: RawTarget };
 }
@@ -80,12 +83,14 @@ export async function loadPipeline(
     targets.set(name, await readTarget(source, name, target, rule, validate));
   }
   checkNames(source, targets);
-  const field = (name: 'runs' | 'versions', fallback: string) =>
+  const field = (name: 'runs' | 'versions' | 'releases', fallback: string) =>
     checkProjectPath(raw[name] ?? fallback, (message, advice) => source.error([name], message, advice));
   return {
     path,
     runsDir: field('runs', DEFAULT_RUNS),
     versionsFile: field('versions', DEFAULT_VERSIONS),
+    // As it is remembered: JSON has no undefined.
+    ...(raw.releases === undefined ? {} : { releasesDir: field('releases', raw.releases) }),
     cacheLimit: parseSize(raw.cache?.limit ?? DEFAULT_CACHE_LIMIT, () =>
       source.error(['cache', 'limit'], `"${raw.cache?.limit}" is no size`, 'Write it as 500MB or 2GB.'),
     ),

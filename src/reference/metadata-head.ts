@@ -18,6 +18,7 @@ export interface Head {
     embeddings: string;
     layout: string;
     trained_rows?: number;
+    release?: { name: string; tag: string; date: string };
     check: string;
   };
   runs: (Range & { start: number })[];
@@ -49,7 +50,7 @@ function isUnaltered({ embedding_dim, firn, runs }: Head): boolean {
 
 /** Whether all that is read of the file is of the kind it has to be; its check can be made by anybody. */
 function isWhole(head: ReadHead): head is Head {
-  const { dtype, embeddings, trained_rows: trained } = head.firn as { [field: string]: unknown };
+  const { dtype, embeddings, trained_rows: trained, release } = head.firn as { [field: string]: unknown };
   let next = 0;
   const areRanges = (head.runs as unknown[]).every((range) => {
     if (!isObject(range) || !isRange(range) || range.start !== next) return false;
@@ -61,7 +62,8 @@ function isWhole(head: ReadHead): head is Head {
     isCount(head.embedding_dim) &&
     isDtype(String(dtype).slice(1)) &&
     typeof embeddings === 'string' &&
-    (trained === undefined || isCount(trained))
+    (trained === undefined || isCount(trained)) &&
+    (release === undefined || isRelease(release))
   );
 }
 
@@ -77,6 +79,10 @@ function isRange(range: { [field: string]: unknown }): boolean {
     (version === null || typeof version === 'string') &&
     typeof retained === 'boolean'
   );
+}
+
+function isRelease(release: unknown): boolean {
+  return isObject(release) && ['name', 'tag', 'date'].every((field) => typeof release[field] === 'string');
 }
 
 export function isObject(value: unknown): value is { [field: string]: unknown } {

@@ -30,45 +30,58 @@ export interface ReferenceFacts {
   embeddings: string;
   /** An index of these rows is trained on the first so many; on all of them when undefined. */
   trainedRows?: number | undefined;
+  /** Of a release: what it is called, and its date. */
+  release?: { name: string; tag: string; date: string } | undefined;
 }
 
-/** The same facts give the same bytes. `sequences` off leaves the per-row list empty. */
+export interface MetadataOptions {
+  /** Off leaves the per-row list empty. */
+  sequences: boolean;
+  signal?: AbortSignal;
+}
+
+/** Writes `metadataText`. */
 export async function writeMetadata(
   port: WritePort,
   path: string,
   facts: ReferenceFacts,
-  options: { sequences: boolean; signal?: AbortSignal },
+  options: MetadataOptions,
 ): Promise<void> {
-  const head = JSON.stringify(headOf(facts), null, 2);
   const lines = await LineWriter.create(port, path);
   try {
-    await lines.write(`${head.slice(0, head.lastIndexOf('\n}'))},\n  "sequences": [`);
-    let first = true;
-    if (options.sequences) {
-      for (const range of facts.ranges) {
-        options.signal?.throwIfAborted();
-        const dataset = JSON.stringify(range.dataset);
-        const run = JSON.stringify(range.run_id);
-        // The container may change from .npy to .npz and back; the name of the source does not.
-        const source = JSON.stringify(`${range.dataset}/${range.run_id}/embeddings.npy`);
-        const before = `\n    {"dataset": ${dataset}, "run_id": ${run}, "seq_idx": `;
-        const after = `, "source_file": ${source}}`;
-        for (let from = 0; from < range.count; from += ROWS_AT_ONCE) {
-          let text = '';
-          for (let i = from; i < Math.min(range.count, from + ROWS_AT_ONCE); i++) {
-            text += `${first ? '' : ','}${before}${i}${after}`;
-            first = false;
-          }
-          await lines.write(text);
-        }
-      }
-    }
-    await lines.write(first ? ']\n}\n' : '\n  ]\n}\n');
+    for (const text of metadataText(facts, options)) await lines.write(text);
     await lines.finish();
   } catch (error) {
     await lines.abort();
     throw error;
   }
+}
+
+/** The text of the file, piece by piece. The same facts give the same text. */
+export function* metadataText(facts: ReferenceFacts, options: MetadataOptions): Generator<string> {
+  const head = JSON.stringify(headOf(facts), null, 2);
+  yield `${head.slice(0, head.lastIndexOf('\n}'))},\n  "sequences": [`;
+  let first = true;
+  if (options.sequences) {
+    for (const range of facts.ranges) {
+      options.signal?.throwIfAborted();
+      const dataset = JSON.stringify(range.dataset);
+      const run = JSON.stringify(range.run_id);
+      // The container may change from .npy to .npz and back; the name of the source does not.
+      const source = JSON.stringify(`${range.dataset}/${range.run_id}/embeddings.npy`);
+      const before = `\n    {"dataset": ${dataset}, "run_id": ${run}, "seq_idx": `;
+      const after = `, "source_file": ${source}}`;
+      for (let from = 0; from < range.count; from += ROWS_AT_ONCE) {
+        let text = '';
+        for (let i = from; i < Math.min(range.count, from + ROWS_AT_ONCE); i++) {
+          text += `${first ? '' : ','}${before}${i}${after}`;
+          first = false;
+        }
+        yield text;
+      }
+    }
+  }
+  yield first ? ']\n}\n' : '\n  ]\n}\n';
 }
 
 function headOf(facts: ReferenceFacts): Head {
@@ -90,6 +103,7 @@ function headOf(facts: ReferenceFacts): Head {
     embeddings: facts.embeddings,
     layout: layoutDigest(facts.ranges),
     ...(facts.trainedRows === undefined ? {} : { trained_rows: facts.trainedRows }),
+    ...(facts.release === undefined ? {} : { release: facts.release }),
   };
   return {
     total_sequences: starts[starts.length - 1],
@@ -128,6 +142,7 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
     dtype: head.firn.dtype.slice(1) as Dtype,
     embeddings: head.firn.embeddings,
     trainedRows: head.firn.trained_rows,
+    ...(head.firn.release === undefined ? {} : { release: head.firn.release }),
   };
 }
 
@@ -221,6 +236,21 @@ async function readHeadText(port: ReadPort, path: string): Promise<string | unde
       position += read;
     }
     return undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As an empty list ends the file, when firn wrote it. */
+const NO_SEQUENCES = '"sequences": []\n}\n';
+
+/** Whether the file lists every row; also said of one that another program wrote anew. */
+export async function listsSequences(port: ReadPort, path: string): Promise<boolean> {
+  const handle = await port.open(path);
+  try {
+    const end = Buffer.alloc(Math.min(handle.size, NO_SEQUENCES.length));
+    await handle.read(end, handle.size - end.length);
+    return end.toString('latin1') !== NO_SEQUENCES;
   } finally {
     await handle.close();
   }

@@ -78,7 +78,7 @@ async function work(): Promise<void> {
       `${mark} ${file.replace(/\.js$/, '')}: ${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped} skipped (${seconds} s)`,
     );
     for (const line of outcome.text.split('\n')) {
-      if (outcome.failed > 0 || line.startsWith('SKIPPED')) console.log(`     ${line}`);
+      if (outcome.failed > 0 || /^(SKIPPED|WALKED)/.test(line)) console.log(`     ${line}`);
     }
   }
 }
