@@ -38,6 +38,7 @@ import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows
 interface Params {
   sequences: boolean;
   prune: string[];
+  'non-finite': 'refuse' | 'allow';
 }
 
 interface Detail {
@@ -82,6 +83,13 @@ const rule: Rule = {
         default: [],
         description:
           'Runs (dataset/run) whose rows are dropped, also those retained from runs that are gone.',
+      },
+      'non-finite': {
+        type: 'string',
+        enum: ['refuse', 'allow'],
+        default: 'refuse',
+        description:
+          'NaN and infinity in a run: an error that names run and row, or taken as they are (no index is made of them).',
       },
     },
   },
@@ -225,6 +233,7 @@ async function writeArray(step: Step, context: RunContext): ReturnType<typeof wr
     runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
     standing: context.resolve(step.outputs[0].path),
     keptAt,
+    finite: (step.params as unknown as Params)['non-finite'] === 'refuse',
     dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
     workers: context.workers,
     signal: context.signal,

@@ -5,9 +5,10 @@
 import { join } from 'node:path';
 import { convertBytes } from '../arrays/convert-bytes.js';
 import { ArrayHasher } from '../arrays/digest.js';
+import { firstNonFinite, nonFiniteName } from '../arrays/finite.js';
 import { createNpy } from '../arrays/npy-writer.js';
 import { openArray } from '../arrays/open.js';
-import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../arrays/types.js';
+import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype, type RowBlock } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { openRun } from '../runs/run-array.js';
@@ -30,6 +31,8 @@ export interface RowsRequest {
   keptAt: { [run: string]: number };
   /** Of the runs; retained rows must agree. Undefined when all ranges are retained. */
   dims: number | undefined;
+  /** Refuse values that are not finite. */
+  finite: boolean;
   workers: Workers;
   signal: AbortSignal;
   onRows: (done: number, total: number) => void;
@@ -37,8 +40,8 @@ export interface RowsRequest {
 
 /**
  * Writes the array and syncs it, and gives the digest of the file; on any failure nothing is left at `out`.
- * @throws FirnError `missing` or `conflict` when retained rows are lost, `input` when dimensions differ, `failed` when a
- *   run changes meanwhile
+ * @throws FirnError `missing` or `conflict` when retained rows are lost, `input` when dimensions differ or a value is not
+ *   finite, `failed` when a run changes meanwhile
  */
 export async function writeRows(
   request: RowsRequest,
@@ -166,6 +169,7 @@ async function copyRange(
   const trail = new TrailingHash(hasher, written ?? {}, written?.bytes ?? 0);
   try {
     for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
+      if (copy.request.finite) checkFinite(range, block, reader, start, path);
       const values = convertBytes(block.bytes, reader.dtype, range.dtype);
       // Where the array is wider than the run was, a change too small for the run's dtype would leave its digest as it was.
       if (range.retained && !isWidened(values, range.dtype, block.bytes, reader.dtype))
@@ -187,6 +191,29 @@ async function copyRange(
       advice: 'The reference is as it was. Build again when the run is complete.',
     });
   };
+}
+
+/** Names the run and its row, where the block holds a value that is not finite. */
+function checkFinite(
+  range: Range,
+  block: RowBlock,
+  { dtype, dims }: ArrayReader,
+  start: number,
+  path: string,
+): void {
+  const at = firstNonFinite(block.bytes, dtype);
+  if (at === -1) return;
+  const row = block.start - start + Math.floor(at / dims);
+  const value = nonFiniteName(block.bytes, dtype, at);
+  const mend = range.retained ? 'Name the run under `prune`' : 'Embed that sequence again, or remove its row';
+  throw new FirnError(
+    'input',
+    `${runName(range)} holds ${value} in row ${row}, and nothing is near to that`,
+    {
+      path,
+      advice: `${mend}; or take such values as they are, with \`non-finite: allow\` in the target (no index is made of them).`,
+    },
+  );
 }
 
 function isWidened(values: Uint8Array, dtype: Dtype, bytes: Uint8Array, wider: Dtype): boolean {
