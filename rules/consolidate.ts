@@ -67,6 +67,7 @@ const rule: Rule = {
   version: '1',
   summary: 'Joins runs into one reference that keeps every row it ever held.',
   fields: { runs: 'required', out: 'required' },
+  proves: true,
   parameters: {
     type: 'object',
     additionalProperties: false,

@@ -109,7 +109,7 @@ const record = (step: string, key: string): StepRecord => ({
   step,
   key,
   manifest: [['k', key]],
-  outputs: [{ kind: 'file', path: `${step}.out`, digest: key }],
+  outputs: [{ kind: 'file', path: `${step}.out`, digest: `sha256:${'0'.repeat(63)}${key}` }],
   seconds: 0,
 });
 

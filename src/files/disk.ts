@@ -2,8 +2,10 @@
 import { isUtf8 } from 'node:buffer';
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
+import { join } from 'node:path';
 import { errnoOf, FirnError } from '../errors.js';
 import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
+import { temporaryName } from './temporary.js';
 
 const TEXT_LIMIT = 64 * 1024 * 1024;
 
@@ -19,6 +21,7 @@ function toStat(stat: fs.BigIntStats): FileStat {
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
     mode: Number(stat.mode) & 0o7777,
+    dev: stat.dev,
   };
 }
 
@@ -240,6 +243,7 @@ export const disk: Port = {
   rename: (from, to) => fsp.rename(from, to),
   unlink: (path) => fsp.unlink(path),
   removeDirectory: (path) => fsp.rmdir(path),
+  removeAll: (path) => fsp.rm(path, { recursive: true, force: true }),
 
   async sync(path) {
     // Windows syncs only what is open for writing.
@@ -265,6 +269,17 @@ export const disk: Port = {
   async copy(from, to, reflinkOnly = false) {
     const { COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE } = fs.constants;
     await fsp.copyFile(from, to, COPYFILE_EXCL | (reflinkOnly ? COPYFILE_FICLONE_FORCE : COPYFILE_FICLONE));
+  },
+
+  async probe(directory) {
+    const path = temporaryName(join(directory, 'clock'), 'clock');
+    const handle = await fsp.open(path, 'wx');
+    try {
+      return toStat(await handle.stat({ bigint: true }));
+    } finally {
+      await handle.close();
+      await fsp.unlink(path);
+    }
   },
 
   async setTimes(path, mtimeMs) {

@@ -14,6 +14,8 @@ export interface FileStat {
   ino: bigint;
   /** Permission bits, such as 0o644; a port that stands in for the disk may not know them. */
   mode?: number;
+  /** The file system it is on; such a port may not know it either. */
+  dev?: bigint;
 }
 
 export interface DirectoryEntry {
@@ -74,6 +76,8 @@ export interface WritePort {
   unlink(path: string): Promise<void>;
   /** An empty directory. */
   removeDirectory(path: string): Promise<void>;
+  /** A directory with all it holds, also what has names that are not UTF-8. */
+  removeAll(path: string): Promise<void>;
   /** fsync of a file, which need not be writable: a program may have written it read-only. */
   sync(path: string): Promise<void>;
   /** fsync of a directory, so that names made or removed in it survive a power cut. */
@@ -81,6 +85,8 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
+  /** The stat of a file that is made in this directory and goes again: which time its file system has. */
+  probe(directory: string): Promise<FileStat>;
   /** Permission bits of a file or directory. They hold nobody back who is root. */
   setMode(path: string, mode: number): Promise<void>;
   /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */

@@ -67,6 +67,11 @@ function isWhole(head: ReadHead): head is Head {
   );
 }
 
+/** What a record is to hold, too. */
+export function areRanges(value: unknown): value is Range[] {
+  return Array.isArray(value) && value.every((range) => isObject(range) && isRange(range));
+}
+
 function isRange(range: { [field: string]: unknown }): boolean {
   const { dataset, run_id, count, digest, dtype, version, retained } = range;
   return (

@@ -28,10 +28,12 @@ const CHANGES: Record<keyof WritePort, true> = {
   rename: true,
   unlink: true,
   removeDirectory: true,
+  removeAll: true,
   sync: true,
   syncDirectory: true,
   copy: true,
   setTimes: true,
+  probe: true,
   setMode: true,
   link: true,
 };
