@@ -3,13 +3,13 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { adoptReference } from '../src/adopt.js';
-import { changeRegistry } from '../src/change-registry.js';
 import { clean } from '../src/clean.js';
 import { unlock } from '../src/engine/recover.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
 import { writeStarter } from '../src/init.js';
 import { openProject } from '../src/project.js';
+import { changeRegistry } from '../src/registry.js';
 import { type Registry, registerVersion, tagRun } from '../src/runs/versions.js';
 import { aheadOfFiles, buildHere } from './rig/build-here.js';
 import { faultTests, filesOf } from './rig/faults.js';
@@ -104,13 +104,17 @@ faultTests(test, {
   leaves: /^\.firn-tmp-/,
 });
 
+const REGISTRY = 'data/reference/embedding_versions.json';
 const NOW = new Date(2025, 0, 2, 3, 4, 5);
 const withVersion = (registry: Registry): Registry =>
   registerVersion(registry, { version: 'v1', model: 'nt-500m' }, NOW);
 
 function change(edit: (registry: Registry) => Registry) {
   return ({ root }: TestProject, port: Port): Promise<void> =>
-    changeRegistry({ port, root, versionsFile: 'data/reference/embedding_versions.json', onWait }, edit);
+    changeRegistry({ port, root, versionsFile: REGISTRY }, { onWait }, (registry) => [
+      edit(registry),
+      undefined,
+    ]);
 }
 
 faultTests(test, {

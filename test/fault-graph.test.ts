@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
 import { buildHere, nothingToDo } from './rig/build-here.js';
 import { bury, faultTests, journals, type Scenario } from './rig/faults.js';
 import { FaultyPort } from './rig/faulty-port.js';
@@ -40,6 +41,25 @@ targets:
   stride: 9,
 });
 
+faultTests(test, {
+  name: 'three steps at a time',
+  async prepare() {
+    const project = new TestProject(`
+targets:
+  compressed: {rule: compress, runs: all}
+  one: {rule: consolidate, runs: {dataset: A}, out: data/one}
+  other: {rule: consolidate, runs: {dataset: B}, out: data/other}
+  index: {rule: index, from: [one, other]}
+`);
+    for (const [seed, name] of ['A/r1', 'B/r1'].entries()) await project.writeRun(name, { seed, rows: 300 });
+    return project;
+  },
+  run: (project, port) => buildHere(project, port, { jobs: 3 }),
+  settled: nothingToDo,
+  modes: ['die', 'fails once', 'disk full', 'power cut, names kept'],
+  stride: 3,
+});
+
 const PIPELINE = `
 targets:
   reference: {rule: consolidate, runs: all, out: data/reference}
@@ -76,6 +96,28 @@ faultTests(test, {
     await project.writeRun('A/r1', { seed: 1 });
     return project;
   },
+});
+
+/** What is stored is believed only when it is whole. */
+async function thereAndBack(project: TestProject, port: Port): Promise<void> {
+  for (const seed of [1, 2]) {
+    await project.writeRun('A/r1', { seed });
+    await buildHere(project, port);
+  }
+}
+
+faultTests(test, {
+  ...builds,
+  name: 'storing in cache/, gone back to later',
+  async prepare() {
+    const project = new TestProject(PIPELINE);
+    await project.writeRun('A/r1', { seed: 1 });
+    await buildHere(project, disk);
+    await project.writeRun('A/r1', { seed: 2 });
+    return project;
+  },
+  settled: thereAndBack,
+  modes: ['die', 'fails once', 'power cut, names kept'],
 });
 
 test.run();

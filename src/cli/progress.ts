@@ -19,11 +19,11 @@ export function progressLine(label: string): ProgressLine {
       if (!draws || now - drawnAt < REDRAW_MS) return;
       drawnAt = now;
       drawn = true;
-      const percent = total > 0 ? Math.floor((100 * Math.min(done, total)) / total) : 0;
+      const percent = total > 0 ? `${Math.floor((100 * Math.min(done, total)) / total)}%, ` : '';
       const amount = unit.startsWith('bytes') ? formatBytes(done) : formatCount(done);
       const width = (process.stderr.columns || 80) - 1;
       process.stderr.write(
-        `\r\u001b[2K${cutTo(`${safe(label)} ${percent}%, ${amount} ${safe(unit.replace(/^bytes ?/, ''))}`.trimEnd(), width)}`,
+        `\r\u001b[2K${cutTo(`${safe(label)} ${percent}${amount} ${safe(unit.replace(/^bytes ?/, ''))}`.trimEnd(), width)}`,
       );
     },
     end() {

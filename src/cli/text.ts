@@ -1,4 +1,7 @@
 /** Text for people: names made safe for a terminal, tables, sizes and times. Pure. */
+import { formatCount } from '../units.js';
+
+export { formatBytes, formatCount, plural } from '../units.js';
 
 /**
  * What a terminal would obey, and what nobody sees: C0, DEL, C1, line and paragraph separators, the characters that turn
@@ -91,18 +94,6 @@ export function cutTo(text: string, width: number): string {
   return cut;
 }
 
-/** Decimal units, as `ls --si` and disk makers use. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
 export function formatSeconds(seconds: number): string {
   if (seconds < 0.095) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -111,12 +102,8 @@ export function formatSeconds(seconds: number): string {
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** A whole number with commas. The language tables of Node take longer to load than most commands to run. */
-export function formatCount(count: number): string {
-  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
-}
-
-/** `1 step`, `2 steps`. */
-export function plural(count: number, word: string): string {
-  return `${formatCount(count)} ${word}${count === 1 ? '' : 's'}`;
+/** Whole days, or hours where it is less than two of them. */
+export function formatAge(ms: number): string {
+  const hours = Math.max(0, Math.floor(ms / 3_600_000));
+  return hours < 48 ? `${hours} h` : `${formatCount(Math.floor(hours / 24))} d`;
 }

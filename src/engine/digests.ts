@@ -68,8 +68,11 @@ export class Digests {
   }
 
   private look(request: DigestRequest): Look {
-    const files = this.digester(request.kind).files(request.path);
-    return look(this.port, this.root, files, this.options.clock.dev);
+    const { dev } = this.options.clock;
+    const digester = this.digester(request.kind);
+    const found = look(this.port, this.root, digester.files(request.path), dev);
+    const standIn = found.signature === '' && digester.standIn?.(request.path);
+    return standIn ? look(this.port, this.root, [standIn], dev) : found;
   }
 
   /** What `stat` says of the files behind an input, by path. While that is the same nobody has written to them. */
@@ -86,6 +89,12 @@ export class Digests {
     if (known === undefined) return undefined;
     const { signature, safe } = this.look(request);
     return signature === known.signature && safe <= BigInt(known.at) ? known.digest : undefined;
+  }
+
+  /** Whether what is on disk now surely differs from what is remembered: a file has come, gone or another size. */
+  hasOtherSize(request: DigestRequest): boolean {
+    const known = this.remembered.get(idOf(request));
+    return known !== undefined && sizesIn(known.signature) !== sizesIn(this.look(request).signature);
   }
 
   /** The digest of what is on disk now, from memory where that is safe. Undefined when nothing is there. */
@@ -131,6 +140,13 @@ export class Digests {
     if (now === undefined || staged === undefined || signature === '') return;
     if (now.ino !== staged.ino || now.size !== staged.size || now.mtimeNs !== staged.mtimeNs) return;
     await this.remember(idOf(request), signature, safe, digest);
+  }
+
+  /** Takes over a digest of bytes that were read elsewhere, from `at` (ns since 1970) on, of a file whose stat was this. */
+  async learn(request: DigestRequest, digest: Digest, stat: FileStat, at: bigint): Promise<void> {
+    const { signature } = this.look(request);
+    const [file] = this.digester(request.kind).files(request.path);
+    if (signature === signatureOf(file, stat)) await this.remember(idOf(request), signature, at, digest);
   }
 
   private async remember(id: string, signature: string, at: bigint, digest: Digest): Promise<void> {
@@ -188,9 +204,18 @@ function look(port: ReadPort, root: string, files: readonly string[], dev: bigin
     const stat = port.stat(`${root}${sep}${sep === '/' ? file : file.replaceAll('/', sep)}`);
     if (stat === undefined) continue;
     signature += signature === '' ? FORMAT : '\n';
-    signature += `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
+    signature += signatureOf(file, stat);
     const after = safeAfter(stat, dev);
     if (after > safe) safe = after;
   }
   return { signature, safe };
+}
+
+function signatureOf(file: string, stat: FileStat): string {
+  return `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
+}
+
+/** A signature without times and inodes. */
+function sizesIn(signature: string): string {
+  return signature.replace(/(?:\|\d+){3}$/gm, '');
 }

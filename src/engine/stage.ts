@@ -7,7 +7,7 @@ import { basename, dirname, join } from 'node:path';
 import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { removeTree } from '../files/remove.js';
-import { TEMPORARY_PREFIX } from '../files/temporary.js';
+import { isStaged, TEMPORARY_PREFIX } from '../files/temporary.js';
 import type { Output, Step } from './types.js';
 
 export interface Move {
@@ -73,9 +73,6 @@ export class Stage {
   }
 }
 
-/** The folders of any step. */
-const STAGE_FOLDER = new RegExp(`^\\${TEMPORARY_PREFIX}[0-9a-f]{12}-[0-9a-f]{12}$`);
-
 /** Removes the staging folders that a killed build left beside the outputs of these steps, but for those `needed`. */
 export async function removeLeftovers(
   port: Port,
@@ -89,8 +86,7 @@ export async function removeLeftovers(
   for (const parent of parents) {
     for (const { name, kind } of port.list(parent)) {
       const folder = join(parent, name);
-      if (kind === 'directory' && STAGE_FOLDER.test(name) && !needed.has(folder))
-        await removeTree(port, folder);
+      if (kind === 'directory' && isStaged(name) && !needed.has(folder)) await removeTree(port, folder);
     }
   }
 }

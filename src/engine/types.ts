@@ -5,6 +5,7 @@
 import type { Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 
+/** A value that JSON has. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Something a step reads. `kind` picks the digester; two inputs with one id are the same thing. */
@@ -52,6 +53,8 @@ export interface Digest {
 export interface Digester {
   /** The files whose stat decides whether a stored digest still holds. */
   files(path: string): string[];
+  /** A file that speaks for the input where none of these is there, and then takes their part. */
+  standIn?(path: string): string;
   /** The content's digest; undefined when nothing is there. Throws FirnError when what is there is unusable. */
   digest(path: string, options: DigestOptions): Promise<Digest | undefined>;
 }
@@ -175,6 +178,8 @@ export interface KnownRun {
   hasNpz: boolean;
   /** Made by a step of this pipeline. */
   made: boolean;
+  /** Its files are elsewhere; what is here tells its digest, and cannot be read as an array. */
+  archived: boolean;
   /** The model version, looked up when asked for. */
   readonly version: string | undefined;
 }
@@ -195,8 +200,8 @@ export interface ExpandView {
   versionsFile: string;
   /** Beside each reference when undefined. */
   releasesDir: string | undefined;
-  /** Sorted by name. */
-  runs(filter: RunFilter): KnownRun[];
+  /** Sorted by name. Archived ones only when asked for: most rules can do nothing with them. */
+  runs(filter: RunFilter, options?: { archived?: boolean }): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
   /** Something a person should know though it is no mistake: a filter that selects nothing. */
@@ -260,6 +265,7 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
+/** What kind of cause made a step stale. */
 export type ReasonCode =
   | 'new'
   | 'forced'

@@ -18,6 +18,11 @@ export function isHalfWritten(path: string, label = HALF_WRITTEN): boolean {
   return basename(path).startsWith(`${TEMPORARY_PREFIX}${label}-`);
 }
 
+/** Whether it has the name of a folder in which a step prepares its outputs. */
+export function isStaged(path: string): boolean {
+  return /^\.firn-[0-9a-f]{12}-[0-9a-f]{12}$/.test(basename(path));
+}
+
 export function isTemporary(path: string): boolean {
   return basename(path).startsWith(TEMPORARY_PREFIX);
 }

@@ -51,14 +51,10 @@ function isUnaltered({ embedding_dim, firn, runs }: Head): boolean {
 /** Whether all that is read of the file is of the kind it has to be; its check can be made by anybody. */
 function isWhole(head: ReadHead): head is Head {
   const { dtype, embeddings, trained_rows: trained, release } = head.firn as { [field: string]: unknown };
-  let next = 0;
-  const areRanges = (head.runs as unknown[]).every((range) => {
-    if (!isObject(range) || !isRange(range) || range.start !== next) return false;
-    next += range.count as number;
-    return Number.isSafeInteger(next);
-  });
   return (
-    areRanges &&
+    areRanges(head.runs) &&
+    head.runs.every((range) => isCount((range as { start?: unknown }).start)) &&
+    Number.isSafeInteger(head.runs.reduce((sum, { count }) => sum + count, 0)) &&
     isCount(head.embedding_dim) &&
     isDtype(String(dtype).slice(1)) &&
     typeof embeddings === 'string' &&

@@ -31,6 +31,7 @@ export interface Registry {
   readonly document: JsonObject;
 }
 
+/** A registered version of a model. */
 export interface ModelVersion {
   version: string;
   model: string;

@@ -1,6 +1,7 @@
 /**
  * A disk on which something happens instead of one of the operations that change it: a failure, or the end of the
- * program. Every change is asked about before it is done; of a write that is not to be done, half the bytes are put down.
+ * program. Every change is asked about before it is done; of a write or a copy that is not to be done, half the bytes are
+ * put down.
  */
 import { disk } from '../../src/files/disk.js';
 import type { Port, ReadHandle, ReadPort, WriteHandle, WritePort } from '../../src/files/port.js';
@@ -36,12 +37,16 @@ const CHANGES: Record<keyof WritePort, true> = {
   probe: true,
   setMode: true,
   link: true,
+  hardLink: true,
 };
 const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   stat: true,
   list: true,
   readText: true,
   realPath: true,
+  readLink: true,
+  space: true,
+  refusal: true,
 };
 
 const never = (): Promise<never> => new Promise(() => undefined);
@@ -94,10 +99,15 @@ export class FaultyPort {
     for (const name of Object.keys(CHANGES) as (keyof WritePort)[]) {
       const real = base[name].bind(base) as (...args: unknown[]) => Promise<unknown>;
       port[name] = (...args: unknown[]) =>
-        this.change(name, String(args[0]), async () => {
-          const result = await real(...args);
-          return name === 'create' || name === 'append' ? this.writing(result as WriteHandle) : result;
-        });
+        this.change(
+          name,
+          String(args[0]),
+          async () => {
+            const result = await real(...args);
+            return name === 'create' || name === 'append' ? this.writing(result as WriteHandle) : result;
+          },
+          name === 'copy' ? () => halfCopy(base, String(args[0]), String(args[1])) : undefined,
+        );
     }
     return port as unknown as Port;
   }
@@ -161,6 +171,16 @@ export class FaultyPort {
       if (this.dead) await never();
     }
   }
+}
+
+async function halfCopy(base: Port, from: string, to: string): Promise<void> {
+  const source = await base.open(from);
+  const target = await base.create(to);
+  const half = new Uint8Array(source.size >> 1);
+  await source.read(half, 0);
+  await target.write(half);
+  await source.close();
+  await target.close();
 }
 
 /** A system error as node gives it. */

@@ -8,6 +8,9 @@ export function memoryPort(bytes: Uint8Array): ReadPort {
     list: () => [],
     readText: () => Buffer.from(bytes).toString('utf8'),
     realPath: (path) => path,
+    space: () => undefined,
+    readLink: () => undefined,
+    refusal: () => undefined,
     open: async (path) => ({
       path,
       size: bytes.length,

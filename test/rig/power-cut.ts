@@ -10,9 +10,10 @@ import type { Port, WriteHandle, WritePort } from '../../src/files/port.js';
 /**
  * `lost`: nothing is there that was not synced. `names kept`: every new name is there and every old one gone, but files
  * hold only what was synced, so new ones are empty. `removals kept`: new names are not there, and yet what was unlinked is
- * gone. A rename happens or does not.
+ * gone. A rename happens or does not. `cache lost`: names are kept, but nothing in cache/ that was not synced, for folders
+ * do not reach the disk in any order.
  */
-export const SURVIVALS = ['lost', 'names kept', 'removals kept'] as const;
+export const SURVIVALS = ['lost', 'names kept', 'removals kept', 'cache lost'] as const;
 export type Survival = (typeof SURVIVALS)[number];
 
 class File {
@@ -61,10 +62,11 @@ export class PowerCut {
       setTimes: (path, mtimeMs) => port.setTimes(path, mtimeMs),
       setMode: (path, mode) => port.setMode(path, mode),
       link: (target, path) => port.link(target, path),
+      hardLink: (path, to) => port.hardLink(path, to),
       create: async (path) => this.watchHandle(await port.create(path)),
       append: async (path) => this.watchHandle(await port.append(path)),
       rename: async (from, to) => {
-        const replaced = inodeAt(to);
+        const replaced = isOnlyName(to) ? inodeAt(to) : undefined;
         await port.rename(from, to);
         if (replaced !== undefined) this.nodes.delete(replaced);
       },
@@ -84,8 +86,9 @@ export class PowerCut {
   private async removing(path: string, remove: () => Promise<void>): Promise<void> {
     const inode = inodeAt(path);
     const node = inode === undefined ? undefined : this.nodeAt(path);
+    const last = isOnlyName(path);
     await remove();
-    if (inode === undefined || node === undefined) return;
+    if (inode === undefined || node === undefined || !last) return;
     this.nodes.delete(inode);
     this.unlinked.add(node);
   }
@@ -123,20 +126,21 @@ export class PowerCut {
 
   private leaveFolder(folder: Folder, now: string | undefined, target: string, survival: Survival): void {
     mkdirSync(target);
+    const inCache = survival === 'cache lost' ? 'lost' : survival;
     const present = new Map(
       now === undefined
         ? []
         : readdirSync(now).map((name): [string, Node] => [name, this.nodeAt(join(now, name))]),
     );
     let names: Map<string, Node>;
-    if (survival === 'names kept') names = present;
+    if (survival === 'names kept' || survival === 'cache lost') names = present;
     else if (survival === 'lost') names = folder.synced;
     else names = new Map([...folder.synced].filter(([, node]) => !this.unlinked.has(node)));
     for (const [name, node] of names) {
       const path = join(target, name);
       if (node instanceof File) leaveFile(node, path);
       // A folder that was moved is looked at where it is now, if it has a name there.
-      else this.leaveFolder(node, this.placeOf(node, now, name), path, survival);
+      else this.leaveFolder(node, this.placeOf(node, now, name), path, name === 'cache' ? inCache : survival);
     }
   }
 
@@ -150,6 +154,12 @@ export class PowerCut {
 function leaveFile({ synced }: File, path: string): void {
   if (synced instanceof Uint8Array) writeFileSync(path, synced);
   else copyFileSync(synced.from, path);
+}
+
+/** Whether nothing else is a name of what is there. */
+function isOnlyName(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat === undefined || stat.isDirectory() || stat.nlink === 1;
 }
 
 function inodeAt(path: string): bigint | undefined {
