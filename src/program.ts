@@ -45,7 +45,13 @@ const program = new Command('firn')
   .enablePositionalOptions()
   .showSuggestionAfterError()
   .configureOutput({
-    outputError: (text, write) => write(`firn: ${safe(text.replace(/^error: /, ''), true)}`),
+    outputError: (text, write) => {
+      const [message, meant] = text
+        .trimEnd()
+        .replace(/^error: /, '')
+        .split(/\n(?=\(Did you mean [^\n]*$)/);
+      write(`firn: ${safe(message)}\n${meant === undefined ? '' : `${safe(meant)}\n`}`);
+    },
   })
   .exitOverride()
   .addHelpText(

@@ -149,6 +149,11 @@ async function tryRename(port: Port, folder: string, path: string): Promise<bool
     return true;
   } catch (error) {
     if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
+    // No lock was ever a file: whatever put one there, it keeps nobody out.
+    if (errnoOf(error) === 'ENOTDIR' && port.stat(path)?.kind === 'file') {
+      await unlinkIfThere(port, path);
+      return false;
+    }
     throw error;
   }
 }

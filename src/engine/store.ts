@@ -4,11 +4,12 @@
  */
 import { dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
-import type { Port, ReadHandle } from '../files/port.js';
+import type { DirectoryEntry, Port, ReadHandle } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
 import { hashFromFile, type StreamHashes, streamHashes } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { giveBack, takeBlock } from '../workers/shared-blocks.js';
+import { isDigest } from './record-shape.js';
 
 /** Files beyond this size are stored only where the file system shares their blocks. */
 const COPY_LIMIT = 64 * 1024 * 1024;
@@ -29,13 +30,15 @@ export class Store {
   ) {}
 
   private pathOf(digest: string): string {
-    const hex = digest.replace(/^sha256:/, '');
+    // What comes from a file of `cache/` must not lead anywhere else.
+    if (!isDigest(digest)) throw new Error(`${digest} is no digest of a stored file`);
+    const hex = digest.slice('sha256:'.length);
     return join(this.directory, hex.slice(0, 2), hex);
   }
 
   /** Whether a file of this digest seems to be there; `restore` is what proves it. */
   has(digest: string): boolean {
-    return this.port.stat(this.pathOf(digest)) !== undefined;
+    return isDigest(digest) && this.port.stat(this.pathOf(digest))?.kind === 'file';
   }
 
   /** Stores a copy of a file whose digest is known. A store that cannot take it (too big, full disk) is no failure. */
@@ -77,10 +80,17 @@ export class Store {
 
   /** Removes the half copies of a killed build. */
   async removeLeftovers(): Promise<void> {
-    for (const folder of this.port.list(this.directory)) {
-      for (const { name } of this.port.list(join(this.directory, folder.name))) {
-        if (isTemporary(name)) await this.port.unlink(join(this.directory, folder.name, name));
-      }
+    for (const { folder, entry } of this.entries()) {
+      if (isTemporary(entry.name)) await this.port.unlink(join(folder, entry.name));
+    }
+  }
+
+  /** What lies in the folders that the store makes; another program's folders are not looked into, nor are links. */
+  private *entries(): Generator<{ folder: string; entry: DirectoryEntry }> {
+    for (const { name, kind } of this.port.list(this.directory)) {
+      if (kind !== 'directory' || !/^[0-9a-f]{2}$/.test(name)) continue;
+      const folder = join(this.directory, name);
+      for (const entry of this.port.list(folder)) if (entry.kind === 'file') yield { folder, entry };
     }
   }
 
@@ -88,13 +98,11 @@ export class Store {
   async trim(limit = this.limit): Promise<number> {
     this.added = 0;
     const files: { path: string; size: number; used: bigint }[] = [];
-    for (const folder of this.port.list(this.directory)) {
-      const parent = join(this.directory, folder.name);
-      for (const entry of this.port.list(parent)) {
-        const path = join(parent, entry.name);
-        const stat = this.port.stat(path);
-        if (stat?.kind === 'file') files.push({ path, size: stat.size, used: stat.mtimeNs });
-      }
+    for (const { folder, entry } of this.entries()) {
+      if (!isDigest(`sha256:${entry.name}`)) continue;
+      const path = join(folder, entry.name);
+      const stat = this.port.stat(path);
+      if (stat?.kind === 'file') files.push({ path, size: stat.size, used: stat.mtimeNs });
     }
     let total = files.reduce((sum, file) => sum + file.size, 0);
     let freed = 0;

@@ -56,6 +56,8 @@ export class PowerCut {
   watch(port: Port): Port {
     const view: WritePort = {
       makeDirectory: (path) => port.makeDirectory(path),
+      removeAll: (path) => port.removeAll(path),
+      probe: (directory) => port.probe(directory),
       copy: (from, to, reflinkOnly) => port.copy(from, to, reflinkOnly),
       setTimes: (path, mtimeMs) => port.setTimes(path, mtimeMs),
       setMode: (path, mode) => port.setMode(path, mode),
