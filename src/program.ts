@@ -18,6 +18,7 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   releases: async () => (await import('./cli/releases.js')).defineReleases,
   verify: async () => (await import('./cli/verify.js')).defineVerify,
   clean: async () => (await import('./cli/clean.js')).defineClean,
+  cache: async () => (await import('./cli/cache.js')).defineCache,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
 };

@@ -128,6 +128,24 @@ export class Digests {
     await this.log?.append(entry).catch(() => undefined);
   }
 
+  /** Ids of what is remembered in vain: its files are gone, or have changed since. */
+  stale(): string[] {
+    return [...this.remembered.values()].flatMap(({ id, signature }) => {
+      const kind = id.slice(0, id.indexOf(':'));
+      const known = this.digesters.get(kind);
+      const files = known?.files(id.slice(kind.length + 1)) ?? [];
+      return look(this.port, this.root, files).signature === signature && files.length > 0 ? [] : [id];
+    });
+  }
+
+  /** Forgets these, and rewrites the log. */
+  async forget(ids: readonly string[]): Promise<void> {
+    await this.log?.close();
+    for (const id of ids) this.remembered.delete(id);
+    await rewriteLog(this.port, this.file, [...this.remembered.values()] as unknown as Json[]);
+    this.lines = this.remembered.size;
+  }
+
   /** Closes the log, rewriting it when most of its lines are outdated. */
   async close(): Promise<void> {
     await this.log?.close();
