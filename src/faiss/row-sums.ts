@@ -9,10 +9,12 @@ import type { Workers } from '../workers/pool.js';
 import { batchRows, eachBatch } from './batches.js';
 import { floatBytes, ID_BYTES } from './format.js';
 import type { FlatHeader, IvfHeader } from './header.js';
-import { LANES, type RowBatch } from './row-sum-jobs.js';
+import { LANES, type RowBatch, sumRows } from './row-sum-jobs.js';
 import { readAll, readIds } from './vectors.js';
 
 const JOBS = new URL('./row-sum-jobs.js', import.meta.url);
+/** Fewer bytes than this are summed up faster than a thread starts. */
+const ELSEWHERE_FROM = 1024 * 1024;
 
 export interface SumOptions {
   workers: Workers;
@@ -75,7 +77,8 @@ async function sumOfIndex(
   return total.join(' ');
 }
 
-function sum(workers: Workers, batch: RowBatch): Promise<number[]> {
+async function sum(workers: Workers, batch: RowBatch): Promise<number[]> {
+  if (batch.data.byteLength < ELSEWHERE_FROM) return sumRows(batch);
   return workers.idlest().call<number[]>(JOBS, 'sumRows', batch);
 }
 
