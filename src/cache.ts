@@ -5,13 +5,13 @@
  */
 import { join, relative } from 'node:path';
 import { journalIn, lockIn, type OpenContext, openContext } from './engine/context.js';
-import { acquireLock, describeHolder, readLock } from './engine/lock.js';
+import { describeHolder, readLock } from './engine/lock.js';
 import { openRecovered } from './engine/plan.js';
-import { markUnswept } from './engine/recover.js';
-import { removeTree } from './engine/stage.js';
+import { acquireBuildLock } from './engine/recover.js';
 import type { StepRecord } from './engine/types.js';
-import { errnoOf, FirnError } from './errors.js';
-import type { Port, ReadPort } from './files/port.js';
+import { FirnError } from './errors.js';
+import type { ReadPort } from './files/port.js';
+import { removeTree, unlinkIfThere } from './files/remove.js';
 import { TEMPORARY_PREFIX } from './files/temporary.js';
 import { CACHE_FOLDER } from './pipeline/project-path.js';
 import { cacheDirectory, engineOptions, type Project } from './project.js';
@@ -115,20 +115,22 @@ export async function collectGarbage(
   const { port } = project;
   const { signal, onWait } = options;
   const cache = expectOwn(project);
-  const lock = await acquireLock(port, lockIn(cache), { command: 'firn cache gc', onWait, signal });
+  const lock = await acquireBuildLock(port, cache, { command: 'firn cache gc', onWait, signal });
   try {
     // What a dead build had decided lies outside of the cache: the next build completes it.
-    if (lock.tookOver) await markUnswept(port, cache);
     const garbage = await findGarbage(project, options);
     const context = openContext(engineOptions(project, { signal }), true);
     try {
       // Records first: one without its objects restores nothing, objects without a record are only in the way.
       if (garbage.records.length > 0) await context.records.drop(garbage.records);
       if (garbage.digests.length > 0) await context.digests.forget(garbage.digests);
-      for (const { path } of garbage.objects) await removeFile(port, path, signal);
+      for (const { path } of garbage.objects) {
+        signal.throwIfAborted();
+        await unlinkIfThere(port, path);
+      }
       for (const { path } of garbage.leftovers) {
         if (port.stat(path)?.kind === 'directory') await removeTree(port, path);
-        else await removeFile(port, path, signal);
+        else await unlinkIfThere(port, path);
       }
     } finally {
       await context.workers.close();
@@ -139,13 +141,6 @@ export async function collectGarbage(
   } finally {
     await lock.release();
   }
-}
-
-async function removeFile(port: Port, path: string, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  await port.unlink(path).catch((error: unknown) => {
-    if (errnoOf(error) !== 'ENOENT') throw error;
-  });
 }
 
 function garbageIn(

@@ -6,9 +6,8 @@ import { dirname, join } from 'node:path';
 import { journalIn, type OpenContext, openContext } from './engine/context.js';
 import { outputDigest } from './engine/decide.js';
 import type { Digests } from './engine/digests.js';
-import { acquireLock } from './engine/lock.js';
 import { openRecovered } from './engine/plan.js';
-import { recover } from './engine/recover.js';
+import { acquireBuildLock, recover } from './engine/recover.js';
 import type { StepRecord } from './engine/types.js';
 import { cacheDirectory, engineOptions, type Project } from './project.js';
 import { METADATA_FILE } from './reference/files.js';
@@ -115,7 +114,7 @@ export async function clean(
   { signal, onWait }: CleanOptions,
 ): Promise<CleanItem[]> {
   const { port, root } = project;
-  const lock = await acquireLock(port, join(cacheDirectory(project), 'lock'), {
+  const lock = await acquireBuildLock(port, cacheDirectory(project), {
     command: 'firn clean',
     onWait,
     signal,
@@ -145,8 +144,12 @@ export async function clean(
       await open.records.close();
     }
     for (const folder of folders) {
-      if (folder !== root && port.list(folder).length === 0) await port.removeDirectory(folder);
-      else await port.syncDirectory(folder);
+      if (folder === root || port.list(folder).length > 0) {
+        await port.syncDirectory(folder);
+        continue;
+      }
+      await port.removeDirectory(folder);
+      await port.syncDirectory(dirname(folder));
     }
     return items;
   } finally {

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { PRECISION_PATTERN } from './arrays/precision.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
+import type { Port } from './files/port.js';
 import { loadPipeline } from './pipeline/load.js';
 import { suggest } from './pipeline/nearest.js';
 import { builtInRule, builtInRuleNames } from './pipeline/rules.js';
@@ -22,12 +23,13 @@ export interface CompressRequest {
   /** Days, or a duration such as 12h. */
   olderThan: string | undefined;
   deleteOriginal: boolean;
+  port?: Port;
 }
 
 /** Throws FirnError (usage) for what cannot be done. */
 export async function compressProject(request: CompressRequest): Promise<Project> {
-  const { directory, patterns, precision, deleteOriginal } = request;
-  const { root, pipeline: places } = await projectPlaces(directory);
+  const { directory, patterns, precision, deleteOriginal, port = disk } = request;
+  const { root, pipeline: places } = await projectPlaces(directory, port);
   if (!new RegExp(PRECISION_PATTERN).test(precision)) {
     throw new FirnError('usage', `--precision cannot be "${precision}"`, {
       advice: 'Use lossless, float16 or mantissa:BITS with 1 to 22 bits.',
@@ -50,10 +52,10 @@ export async function compressProject(request: CompressRequest): Promise<Project
     targets: { compress: target },
   });
   const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());
-  const project = projectOf(pipeline, { root, port: disk, now: Date.now });
+  const project = projectOf(pipeline, { root, port, now: Date.now });
   checkNames(project, patterns);
-  if (precision !== 'lossless' && deleteOriginal && disk.stat(join(root, PIPELINE_FILE)) !== undefined) {
-    checkMade(project, await openProject({ directory }));
+  if (precision !== 'lossless' && deleteOriginal && port.stat(join(root, PIPELINE_FILE)) !== undefined) {
+    checkMade(project, await openProject({ directory, port }));
   }
   return project;
 }

@@ -20,6 +20,7 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   clean: async () => (await import('./cli/clean.js')).defineClean,
   cache: async () => (await import('./cli/cache.js')).defineCache,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
+  doctor: async () => (await import('./cli/doctor.js')).defineDoctor,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
 };
 

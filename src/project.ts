@@ -1,8 +1,9 @@
 /** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
+import { setMaxListeners } from 'node:events';
 import { join, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
 import type { BuildOptions } from './engine/context.js';
-import type { BuildSummary, Listener } from './engine/events.js';
+import type { BuildEvent, BuildSummary } from './engine/events.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
 import { type PlannedStep, planBuild } from './engine/plan.js';
 import { fileDigest } from './engine/store.js';
@@ -50,14 +51,19 @@ export interface Project {
   onBuilt?: () => Promise<void>;
 }
 
+/** What to build, and how. */
 export interface BuildRequest {
-  /** All when empty. */
+  /** Names of targets, which stand for all they depend on; every target when empty. */
   targets?: readonly string[];
+  /** Build the named targets (all when none is named) whatever their state, and overwrite files that firn did not write. */
   force?: boolean;
+  /** How many independent steps run side by side (1). */
   jobs?: number;
+  /** Go on past a failure with what does not depend on it. */
   keepGoing?: boolean;
   signal?: AbortSignal;
-  onEvent?: Listener;
+  /** Told everything that happens, in order. */
+  onEvent?: (event: BuildEvent) => void;
 }
 
 /** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
@@ -120,7 +126,8 @@ function readPipelineText(port: Port, root: string): string {
   return text;
 }
 
-function digestersOf(root: string): ReadonlyMap<string, Digester> {
+/** How inputs of each kind are digested in the project at `root`. */
+export function digestersOf(root: string): ReadonlyMap<string, Digester> {
   return new Map<string, Digester>([
     [
       'file',
@@ -166,7 +173,9 @@ export function cacheDirectory(project: Project): string {
 
 /** What the engine is told. Throws FirnError for a target that is not there. */
 export function engineOptions(project: Project, request: BuildRequest): BuildOptions {
-  const { targets = [], force = false } = request;
+  const { targets = [], force = false, signal = new AbortController().signal } = request;
+  // Every program that runs listens to it, and with -j 20 that is no leak.
+  setMaxListeners(0, signal);
   checkTargets(project, targets);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
@@ -181,7 +190,7 @@ export function engineOptions(project: Project, request: BuildRequest): BuildOpt
     force: new Set(force ? forced : []),
     jobs: request.jobs ?? 1,
     keepGoing: request.keepGoing ?? false,
-    signal: request.signal ?? new AbortController().signal,
+    signal,
     emit: request.onEvent ?? (() => undefined),
     now: project.now,
   };

@@ -27,6 +27,7 @@ export interface VerifyRequest {
   onProgress: (done: number, total: number, unit: string) => void;
 }
 
+/** What verifying a directory found. */
 export interface VerifyReport {
   /** What it was taken for: `release`, `reference`. */
   what: string;

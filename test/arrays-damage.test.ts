@@ -55,6 +55,8 @@ function memoryPort(bytes: Uint8Array): ReadPort {
     list: () => [],
     readText: () => undefined,
     realPath: (path) => path,
+    space: () => undefined,
+    refusal: () => undefined,
     open: async (path) => ({
       path,
       size: bytes.length,

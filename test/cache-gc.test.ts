@@ -2,10 +2,7 @@
 import { readdirSync, renameSync, symlinkSync, utimesSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { collectGarbage, findGarbage } from '../src/cache.js';
-import { openProject } from '../src/project.js';
-import { faultyPort } from './rig/faulty-port.js';
-import { idsWith, parse, TestProject } from './rig/project.js';
+import { parse, TestProject } from './rig/project.js';
 
 const test = suite('cache gc');
 
@@ -232,32 +229,6 @@ test('`cache info` tells what is there', async () => {
   assert.is((await empty.firn('cache', 'info')).code, 0);
   assert.equal((await gc(empty)).objects, []);
   assert.equal(readdirSync(empty.path('.')).includes('data'), false);
-});
-
-test('when any operation fails, builds go on as if nothing had happened', async () => {
-  const before = await twoStates();
-  before.write('pipeline.yaml', PIPELINE.replace(/ {2}index.*\n/, ''));
-  before.remove('data/reference/consolidated_index.faiss');
-  const data = before.digests('data');
-  for (let at = 1; ; at++) {
-    const project = before.clone();
-    const { port, count } = faultyPort(at, (operation) => {
-      throw Object.assign(new Error(`EIO: i/o error, ${operation}`), { code: 'EIO' });
-    });
-    const signal = new AbortController().signal;
-    await collectGarbage(await openProject({ directory: project.root, port }), {
-      signal,
-      onWait: () => undefined,
-    }).catch(() => undefined);
-    if (count.done < at) break;
-    if (project.exists('cache/lock')) project.remove('cache/lock');
-    assert.equal(project.digests('data'), data);
-    const opened = await openProject({ directory: project.root });
-    await collectGarbage(opened, { signal, onWait: () => undefined });
-    const left = await findGarbage(await openProject({ directory: project.root }), { signal });
-    assert.equal([left.objects, left.records, left.digests], [[], [], []]);
-    assert.equal(idsWith(await project.build(), 'fresh'), ['reference'], `at ${at}`);
-  }
 });
 
 test.run();

@@ -43,6 +43,7 @@ test('each command has help with an example, and takes -C', async () => {
     'versions',
     'versions tag-run',
     'clean',
+    'doctor',
     'unlock',
   ]) {
     assert.ok(pages.has(name), `${name} among ${[...pages.keys()].join(', ')}`);

@@ -127,6 +127,38 @@ test('records: the latest of each step, earlier ones by key, and all of it after
   assert.is(again.of('c'), undefined);
 });
 
+test('records: the first ones of a log, written side by side', async () => {
+  // The later of two beginnings would come when the first record is in the log.
+  let renames = 0;
+  let appended: () => void = () => undefined;
+  const first = new Promise<void>((resolve) => {
+    appended = resolve;
+  });
+  const port: Port = {
+    ...disk,
+    async rename(from, to) {
+      renames += 1;
+      if (renames > 1) await first;
+      return disk.rename(from, to);
+    },
+    async append(at) {
+      const handle = await disk.append(at);
+      const write = handle.write.bind(handle);
+      handle.write = async (...args) => {
+        await write(...args);
+        appended();
+      };
+      return handle;
+    },
+  };
+  rmSync(path, { force: true });
+  const records = new Records(port, path);
+  await Promise.all([records.add(record('a', '1')), records.add(record('b', '2'))]);
+  await records.close();
+  const again = new Records(disk, path);
+  assert.equal([again.of('a')?.key, again.of('b')?.key], ['1', '2']);
+});
+
 test('records of a newer firn are refused, of an older one dropped', async () => {
   await rewriteLog(disk, path, [{ firn: 'records', format: 99 }, record('a', '1')]);
   assert.throws(() => new Records(disk, path), /written by a newer firn/);

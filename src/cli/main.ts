@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import { textOf } from '../system-errors.js';
 import { areThreadsBusy } from '../workers/pool.js';
+import { isGitHubLog, neutral, neutralJson, placeOf, workflowCommand } from './github.js';
 import { formatJson, safe } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -14,16 +15,22 @@ export interface GlobalOptions {
 
 /** Results. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${isGitHubLog() ? neutral(text) : text}\n`);
 }
 
 /** Messages. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${isGitHubLog() ? neutral(text) : text}\n`);
+}
+
+/** A command for the runner, among the messages: their order is kept. */
+export function noteCommand(command: string): void {
+  process.stderr.write(`${command}\n`);
 }
 
 export function printJson(value: unknown): void {
-  print(formatJson(value));
+  const json = formatJson(value);
+  process.stdout.write(`${isGitHubLog() ? neutralJson(json) : json}\n`);
 }
 
 /** As given nearest to the command. */
@@ -37,8 +44,11 @@ export function globalOptions(command: Command): GlobalOptions {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs a command's action; turns what it throws into a message and an exit code. */
-export async function act(action: (signal: AbortSignal) => Promise<number | undefined>): Promise<void> {
+/** Runs a command's action; turns what it throws into a message and an exit code. Paths in it are seen from `directory`. */
+export async function act(
+  action: (signal: AbortSignal) => Promise<number | undefined>,
+  directory = '.',
+): Promise<void> {
   const abort = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
     // The second one leaves at once.
@@ -50,7 +60,7 @@ export async function act(action: (signal: AbortSignal) => Promise<number | unde
     process.exitCode = (await action(abort.signal)) ?? EXIT.done;
   } catch (error) {
     // Some of what is interrupted throws an error of its own.
-    process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error);
+    process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error, directory);
   } finally {
     for (const signal of SIGNALS) process.off(signal, stop);
   }
@@ -73,11 +83,14 @@ export function errorText(error: unknown): string {
 }
 
 /** Says what went wrong; the exit code that stands for it. */
-export function report(error: unknown): number {
-  note(`firn: ${errorText(error)}`);
+export function report(error: unknown, directory = '.'): number {
+  const interrupted = error instanceof FirnError && error.kind === 'interrupted';
+  if (isGitHubLog() && !interrupted)
+    noteCommand(workflowCommand('error', errorText(error), { title: 'firn', ...placeOf(error, directory) }));
+  else note(`firn: ${errorText(error)}`);
   if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
   if (!(error instanceof FirnError)) return EXIT.failed;
-  if (error.kind === 'interrupted') return EXIT.interrupted;
+  if (interrupted) return EXIT.interrupted;
   return error.kind === 'usage' ? EXIT.usage : EXIT.failed;
 }
 

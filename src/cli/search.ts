@@ -1,10 +1,10 @@
 /** `firn search`: what is this sequence like? */
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
-import type { Query, SearchAnswer } from '../search.js';
+import { runNameIn } from '../runs/run-name.js';
+import type { SearchAnswer, SearchQuery } from '../search.js';
 import { act, EXIT, globalOptions, note, print, printJson, wholeNumber } from './main.js';
-import { runNameIn } from './run-name.js';
 import { safe, table } from './text.js';
 
 interface SearchFlags {
@@ -57,10 +57,13 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         checkFlags(flags);
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const { topK, nprobe, excludeSameRun = false } = flags;
+        const { howToIndex } = await import('../reference/index-target.js');
+        const reference = await referenceMeant(disk, { root, pipeline }, flags.reference);
         const place = {
           port: disk,
-          reference: await referenceMeant(disk, { root, pipeline }, flags.reference),
+          reference,
           runsDir: join(root, pipeline.runsDir),
+          howToIndex: howToIndex(pipeline.targets?.values() ?? [], relative(root, reference)),
         };
         const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };
         const searcher = await openSearch(place, options);
@@ -112,12 +115,11 @@ function checkFlags({ run, seqIdx, query, queryFile }: SearchFlags): void {
   }
 }
 
-async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<Query> {
+async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<SearchQuery> {
   if (flags.run !== undefined) {
     yield { run: runNameIn(runsDir, flags.run), seqIdx: flags.seqIdx as number };
   } else if (flags.query !== undefined) {
-    const { cleanSequence } = await import('../sequences/bases.js');
-    yield { sequence: cleanSequence(flags.query) };
+    yield { sequence: flags.query };
   } else {
     const { readSequences } = await import('../sequences/read.js');
     const { disk } = await import('../files/disk.js');

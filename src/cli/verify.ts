@@ -48,7 +48,8 @@ Exit codes: 0 all is well, 1 something is not.`,
         });
         const { what, findings, notes, files, bytes } = report;
         const ok = findings.length === 0;
-        if (flags.json) printJson({ what, directory: relative(root, directory), ok, findings, notes, files, bytes });
+        if (flags.json)
+          printJson({ what, directory: relative(root, directory), ok, findings, notes, files, bytes });
         else {
           for (const { path, problem } of findings) print(`${safe(path)} ${safe(problem)}`);
           for (const one of notes) note(`note: ${safe(one)}`);

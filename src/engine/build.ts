@@ -3,14 +3,14 @@
  * terminal.
  */
 import { FirnError, messageOf } from '../errors.js';
-import { type BuildOptions, journalIn, lockIn, openContext } from './context.js';
+import { type BuildOptions, journalIn, openContext } from './context.js';
 import { decide } from './decide.js';
 import { type BuildSummary, freshOutcome, type StepOutcome } from './events.js';
 import { type ExecuteContext, executeStep } from './execute.js';
 import { upstreamOf } from './graph.js';
-import { acquireLock, type Lock } from './lock.js';
+import type { Lock } from './lock.js';
 import { nothingToDo } from './nothing-to-do.js';
-import { recover, sweepStages, type Unfinished } from './recover.js';
+import { acquireBuildLock, recover, sweepStages, type Unfinished } from './recover.js';
 import type { Reason, Step } from './types.js';
 
 /**
@@ -21,7 +21,7 @@ export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
   const began = performance.now();
   const fresh = await nothingToDo(options);
   if (fresh !== undefined) return tellFresh(options, fresh, began);
-  const lock = await acquireLock(options.port, lockIn(options.cacheDirectory), {
+  const lock = await acquireBuildLock(options.port, options.cacheDirectory, {
     command: 'firn build',
     onWait: (holder) => options.emit({ type: 'waiting', holder }),
     signal: options.signal,
@@ -55,6 +55,7 @@ async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSumm
   }
   const context: ExecuteContext = {
     ...open,
+    cacheDirectory,
     journalDirectory,
     digesters: options.digesters,
     signal: options.signal,

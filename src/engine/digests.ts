@@ -79,6 +79,12 @@ export class Digests {
     return signature === known.signature && safe <= BigInt(known.at) ? known.digest : undefined;
   }
 
+  /** Whether what is on disk now surely differs from what is remembered: a file has come, gone or another size. */
+  hasOtherSize(request: DigestRequest): boolean {
+    const known = this.remembered.get(idOf(request));
+    return known !== undefined && sizesIn(known.signature) !== sizesIn(this.look(request).signature);
+  }
+
   /** The digest of what is on disk now, from memory where that is safe. Undefined when nothing is there. */
   async get(request: DigestRequest): Promise<Digest | undefined> {
     const known = this.recall(request);
@@ -185,6 +191,11 @@ function look(port: ReadPort, root: string, files: readonly string[]): Look {
     if (after > safe) safe = after;
   }
   return { signature, safe };
+}
+
+/** A signature without times and inodes. */
+function sizesIn(signature: string): string {
+  return signature.replace(/(?:\|\d+){3}$/gm, '');
 }
 
 /** From when on, in ns since 1970, a change of the file could not be missed within one tick. */

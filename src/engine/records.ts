@@ -27,6 +27,7 @@ export class Records {
   private readonly log: LogWriter;
   private lines = 0;
   private outdated = false;
+  private begun: Promise<void> | undefined;
 
   constructor(
     private readonly port: Port,
@@ -139,14 +140,25 @@ export class Records {
   }
 
   private async write(entry: StepRecord | Forgotten): Promise<void> {
-    if (this.lines === 0 || this.outdated) {
-      await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
-      this.lines = 1;
-      this.outdated = false;
-    }
+    if (this.lines === 0 || this.outdated) await this.begin();
     this.take(entry);
     this.lines += 1;
     await this.log.append(entry);
+  }
+
+  /** Once, whoever comes first: a log that is begun anew under another step's first line would lose it. */
+  private begin(): Promise<void> {
+    this.begun ??= rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]).then(
+      () => {
+        this.lines = 1;
+        this.outdated = false;
+      },
+      (error: unknown) => {
+        this.begun = undefined;
+        throw error;
+      },
+    );
+    return this.begun;
   }
 
   async close(): Promise<void> {

@@ -5,6 +5,7 @@
 import type { Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 
+/** A value that JSON has. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Something a step reads. `kind` picks the digester; two inputs with one id are the same thing. */
@@ -258,6 +259,7 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
+/** What kind of cause made a step stale. */
 export type ReasonCode =
   | 'new'
   | 'forced'

@@ -1,6 +1,7 @@
 /** The real disk behind the port, over node:fs. Knows nothing above a file. */
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { errnoOf, FirnError } from '../errors.js';
 import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
 
@@ -26,6 +27,17 @@ function isAbsent(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
+/** What goes by the number of an open file fails without its name. */
+async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) !== undefined && error instanceof Error && !('path' in error))
+      Object.assign(error, { path });
+    throw error;
+  }
+}
+
 /** Node refuses to read or write 2 GiB in one call. */
 const CALL_BYTES = 1024 * 1024 * 1024;
 
@@ -44,7 +56,9 @@ class DiskReadHandle implements ReadHandle {
     let filled = 0;
     while (filled < into.byteLength) {
       const bytes = Math.min(CALL_BYTES, into.byteLength - filled);
-      const { bytesRead } = await this.handle.read(into, filled, bytes, position + filled);
+      const { bytesRead } = await named(this.path, () =>
+        this.handle.read(into, filled, bytes, position + filled),
+      );
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -83,6 +97,8 @@ class DiskWriteHandle implements WriteHandle {
   private unsent = 0;
   private sending: Promise<void> | undefined;
   private failure: { error: unknown } | undefined;
+  /** Where the furthest byte of a write came to stand. */
+  private furthest = 0;
 
   constructor(
     readonly path: string,
@@ -101,17 +117,18 @@ class DiskWriteHandle implements WriteHandle {
     let written = 0;
     while (written < data.byteLength) {
       const bytes = Math.min(CALL_BYTES, data.byteLength - written);
-      written += await writeAt(this.handle.fd, data, written, bytes, start + written);
+      const from = written;
+      written += await named(this.path, () => writeAt(this.handle.fd, data, from, bytes, start + from));
     }
     if (position === undefined) this.end = start + written;
+    this.furthest = Math.max(this.furthest, start + written);
     this.unsent += written;
     if (this.unsent >= WRITE_BACK_BYTES && this.sending === undefined) this.send();
   }
 
   private send(): void {
     this.unsent = 0;
-    this.sending = this.handle
-      .datasync()
+    this.sending = named(this.path, () => this.handle.datasync())
       .catch((error: unknown) => {
         this.failure = { error };
       })
@@ -124,7 +141,14 @@ class DiskWriteHandle implements WriteHandle {
     await this.sending;
     // A second fsync would say that all is well: the kernel tells of lost pages once.
     if (this.failure !== undefined) throw this.failure.error;
-    await this.handle.sync();
+    await named(this.path, () => this.handle.sync());
+    const { size } = await this.handle.stat();
+    if (size >= this.furthest) return;
+    throw new FirnError('failed', `has ${size} bytes on disk, and ${this.furthest} were written`, {
+      path: this.path,
+      advice:
+        'Something else cut it, or this disk or mount loses what it takes. Look at it before you go on.',
+    });
   }
 
   async close(): Promise<void> {
@@ -204,6 +228,26 @@ export const disk: Port = {
     }
   },
 
+  space(path) {
+    try {
+      const { type, bsize, blocks, bavail, files, ffree } = fs.statfsSync(path);
+      return { type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
+  refusal(path, use) {
+    const { R_OK, W_OK, X_OK } = fs.constants;
+    try {
+      fs.accessSync(path, { read: R_OK, write: W_OK, execute: X_OK }[use]);
+      return undefined;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+
   async create(path) {
     return new DiskWriteHandle(path, await fsp.open(path, 'wx+'), 0);
   },
@@ -215,7 +259,16 @@ export const disk: Port = {
   },
 
   async makeDirectory(path) {
-    await fsp.mkdir(path, { recursive: true });
+    // Not `recursive`: then Node says of a full disk that there is no such folder.
+    try {
+      await fsp.mkdir(path);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === 'EEXIST' && disk.stat(path)?.kind === 'directory') return;
+      if (code !== 'ENOENT' || dirname(path) === path) throw error;
+      await disk.makeDirectory(dirname(path));
+      await disk.makeDirectory(path);
+    }
   },
 
   rename: (from, to) => fsp.rename(from, to),
@@ -226,7 +279,7 @@ export const disk: Port = {
     // Windows syncs only what is open for writing.
     const handle = await fsp.open(path, process.platform === 'win32' ? 'r+' : 'r');
     try {
-      await handle.sync();
+      await named(path, () => handle.sync());
     } finally {
       await handle.close();
     }
@@ -237,7 +290,7 @@ export const disk: Port = {
     if (process.platform === 'win32') return;
     const handle = await fsp.open(path, 'r');
     try {
-      await handle.sync();
+      await named(path, () => handle.sync());
     } finally {
       await handle.close();
     }

@@ -21,6 +21,18 @@ export interface DirectoryEntry {
   kind: 'file' | 'directory' | 'link' | 'other';
 }
 
+/** A file system, as statfs(2) tells of it. */
+export interface DiskSpace {
+  /** Which kind it is: the magic number of statfs(2). */
+  type: number;
+  /** bytes in all, and those that this user may still fill */
+  total: number;
+  free: number;
+  /** Files it can hold, and how many more; both 0 where there is no fixed number. */
+  files: number;
+  filesFree: number;
+}
+
 export interface ReadHandle {
   readonly path: string;
   /** bytes, when opened */
@@ -56,6 +68,10 @@ export interface ReadPort {
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
   open(path: string): Promise<ReadHandle>;
+  /** The file system that holds `path`; undefined when nothing is there. */
+  space(path: string): DiskSpace | undefined;
+  /** The errno with which the system would refuse this user; undefined when it would not. */
+  refusal(path: string, use: 'read' | 'write' | 'execute'): string | undefined;
 }
 
 export interface WritePort {

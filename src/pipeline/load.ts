@@ -16,6 +16,8 @@ import type { validate as Validate } from './validate.js';
 export const DEFAULT_RUNS = 'consolidated_data/runs';
 export const DEFAULT_VERSIONS = 'data/reference/embedding_versions.json';
 const DEFAULT_CACHE_LIMIT = '2GB';
+/** The same in bytes. */
+export const DEFAULT_CACHE_BYTES = 2e9;
 
 /** One object: what checks it is looked up once. */
 const SCHEMA = pipelineSchema();

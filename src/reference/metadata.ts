@@ -19,6 +19,8 @@ const ROWS_AT_ONCE = 1000;
 const HEAD_START = Buffer.from('{\n  "');
 /** Stands in firn's metadata and nowhere else, however it is laid out. */
 const REWRITTEN_KEY = Buffer.from('"layout"');
+/** What is read of a file that was written anew. */
+const HEAD_FIELDS = ['embedding_dim', 'total_sequences', 'total_runs', 'firn', 'runs'];
 const SEQUENCES_KEY = Buffer.from('\n  "sequences": [');
 
 export interface ReferenceFacts {
@@ -169,6 +171,35 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
   };
 }
 
+/**
+ * What in firn's metadata does not add up: ranges that leave gaps or overlap, a run that stands twice, totals that are not
+ * those of the ranges. Empty when all does, and for what `readMetadata` refuses or does not know.
+ */
+export async function metadataProblems(port: ReadPort, path: string): Promise<string[]> {
+  const head = (await readHead(port, path)) ?? (await readRewritten(port, path));
+  if (head?.firn === undefined || !Array.isArray(head.runs)) return [];
+  const problems: string[] = [];
+  const names = new Set<string>();
+  let rows = 0;
+  for (const { dataset, run_id, start, count } of head.runs) {
+    const name = `${dataset}/${run_id}`;
+    if (start !== rows) problems.push(`the rows of ${name} begin at ${start}, expected ${rows}`);
+    if (!Number.isSafeInteger(count) || count < 0) problems.push(`${name} has ${count} rows`);
+    if (names.has(name)) problems.push(`${name} stands there twice`);
+    names.add(name);
+    rows += count;
+  }
+  const totals: [field: 'total_sequences' | 'total_runs', expected: number][] = [
+    ['total_sequences', rows],
+    ['total_runs', head.runs.length],
+  ];
+  for (const [field, expected] of totals) {
+    if (head[field] !== undefined && head[field] !== expected)
+      problems.push(`${field} is ${head[field]}, and the ranges give ${expected}`);
+  }
+  return problems;
+}
+
 /** What stands before the sequences; undefined when the file is not laid out as firn lays it out. */
 async function readHead(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
   const text = await readHeadText(port, path);
@@ -185,7 +216,7 @@ async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head
   // Loaded here: hardly any reference needs it.
   const { JSONParser } = await import('@streamparser/json');
   const head: { [name: string]: unknown } = {};
-  const parser = new JSONParser({ paths: ['$.embedding_dim', '$.firn', '$.runs'], keepStack: false });
+  const parser = new JSONParser({ paths: HEAD_FIELDS.map((name) => `$.${name}`), keepStack: false });
   let failed = false;
   parser.onValue = ({ value, key }) => {
     head[String(key)] = value;

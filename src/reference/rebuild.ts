@@ -5,7 +5,6 @@
  */
 import { join } from 'node:path';
 import { openArray } from '../arrays/open.js';
-import { removeTree } from '../engine/stage.js';
 import { fileDigest } from '../engine/store.js';
 import { FirnError, messageOf } from '../errors.js';
 import { buildIndex } from '../faiss/build.js';
@@ -14,6 +13,7 @@ import type { Metric } from '../faiss/format.js';
 import type { IvfFacts } from '../faiss/ivf-build.js';
 import { readTrailer, type Trailer } from '../faiss/trailer.js';
 import type { Port } from '../files/port.js';
+import { removeTree } from '../files/remove.js';
 import type { Finding } from '../finding.js';
 import { runDigester, runFile } from '../runs/run-array.js';
 import { isRunName } from '../runs/run-name.js';

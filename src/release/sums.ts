@@ -41,7 +41,7 @@ export function parseSums(text: string): ParsedSums {
   for (const [i, line] of text.split('\n').entries()) {
     if (line === '') continue;
     const [, escaped, digest, rest] = LINE.exec(line) ?? [];
-    const name = digest === undefined ? undefined : escaped === '' ? rest : unescaped(rest);
+    const name = digest === undefined ? undefined : escaped === '' ? rest : unescapeName(rest);
     if (name === undefined) problems.push(`line ${i + 1} is no line of sha256sum`);
     else if (!staysInside(name))
       problems.push(`line ${i + 1} names ${JSON.stringify(name)}, outside the directory`);
@@ -57,7 +57,7 @@ export function parseSums(text: string): ParsedSums {
 }
 
 /** Undefined for an escape that is none. */
-function unescaped(text: string): string | undefined {
+function unescapeName(text: string): string | undefined {
   let wrong = false;
   const plain = text.replace(/\\(.?)/gs, (_, char: string) => {
     if (char === 'n') return '\n';

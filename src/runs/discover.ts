@@ -41,24 +41,32 @@ const MISPLACED = 'is no run: an array belongs in <dataset>/<run>/';
  * Costs one listing a folder and one stat an array.
  */
 export function discoverRuns(port: ReadPort, runsDir: string): Discovered {
-  const runs: Run[] = [];
-  const ignored: IgnoredRun[] = [];
-  for (const dataset of folders(port, runsDir, ignored)) {
-    const parent = join(runsDir, dataset);
-    for (const run of folders(port, parent, ignored)) {
-      // Not `join`: with thousands of runs it costs as much as the disk.
-      const directory = `${parent}${sep}${run}`;
-      const arrays = findArrays(port, directory, ignored);
-      if (arrays !== undefined) runs.push({ name: `${dataset}/${run}`, dataset, run, directory, ...arrays });
-    }
-  }
-  // Not yet in order: as whole names, `a-b/x` comes before `a/x`.
-  runs.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const { folders, ignored } = findRunFolders(port, runsDir);
+  const runs = folders.flatMap((folder) => {
+    const arrays = findArrays(port, folder.directory, ignored);
+    return arrays === undefined ? [] : [{ ...folder, ...arrays }];
+  });
   return { runs, ignored };
 }
 
+/** The same with every folder that has the place of a run, whatever it holds. */
+export function findRunFolders(port: ReadPort, runsDir: string): { folders: Run[]; ignored: IgnoredRun[] } {
+  const folders: Run[] = [];
+  const ignored: IgnoredRun[] = [];
+  for (const dataset of foldersIn(port, runsDir, ignored)) {
+    const parent = join(runsDir, dataset);
+    for (const run of foldersIn(port, parent, ignored)) {
+      // Not `join`: with thousands of runs it costs as much as the disk.
+      folders.push({ name: `${dataset}/${run}`, dataset, run, directory: `${parent}${sep}${run}` });
+    }
+  }
+  // Not yet in order: as whole names, `a-b/x` comes before `a/x`.
+  folders.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  return { folders, ignored };
+}
+
 /** The names of the folders in `path` that can be a dataset or a run. */
-function folders(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
+function foldersIn(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
   const found: string[] = [];
   for (const { name, kind } of port.list(path)) {
     if (name.startsWith('.')) continue;
@@ -95,7 +103,8 @@ function leadsToFile(port: ReadPort, path: string): boolean {
   }
 }
 
-function findArrays(
+/** What a folder holds of a run's array; undefined when it holds none. */
+export function findArrays(
   port: ReadPort,
   directory: string,
   ignored: IgnoredRun[],

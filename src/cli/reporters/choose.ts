@@ -1,9 +1,13 @@
 /** Which reporter suits standard error. */
 import type { Listener } from '../../engine/events.js';
+import { isGitHubLog } from '../github.js';
+import { githubReporter } from './github.js';
 import { plainReporter } from './plain.js';
 import { terminalReporter } from './terminal.js';
 
-export function chooseReporter(explain: boolean): Listener {
+/** `directory`: the project's. */
+export function chooseReporter(explain: boolean, directory: string): Listener {
+  if (isGitHubLog()) return githubReporter(explain, directory);
   const plain = plainReporter(explain);
   return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI
     ? terminalReporter(plain)
