@@ -22,6 +22,7 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   backup: async () => (await import('./cli/backup.js')).defineBackup,
   restore: async () => (await import('./cli/restore.js')).defineRestore,
   clean: async () => (await import('./cli/clean.js')).defineClean,
+  cache: async () => (await import('./cli/cache.js')).defineCache,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
   doctor: async () => (await import('./cli/doctor.js')).defineDoctor,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
