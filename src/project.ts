@@ -1,12 +1,14 @@
 /** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
 import { join, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
-import type { BuildOptions } from './engine/context.js';
+import { type BuildOptions, lockIn } from './engine/context.js';
 import type { BuildSummary, Listener } from './engine/events.js';
+import type { Failures } from './engine/failures.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
+import { describeHolder, readLock } from './engine/lock.js';
 import { type PlannedStep, planBuild } from './engine/plan.js';
 import { fileDigest } from './engine/store.js';
-import type { Digester } from './engine/types.js';
+import type { Digester, Reason, Step } from './engine/types.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
 import { glanceAt } from './files/glance.js';
@@ -58,6 +60,11 @@ export interface BuildRequest {
   keepGoing?: boolean;
   signal?: AbortSignal;
   onEvent?: Listener;
+  /** What another build is told that waits for this one (`firn build`). */
+  command?: string;
+  /** As in BuildOptions. */
+  hold?: (step: Step) => Reason | undefined;
+  failures?: Failures;
 }
 
 /** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
@@ -160,6 +167,12 @@ function takeGlance(project: Project, options: BuildOptions): BuildOptions {
   return options;
 }
 
+/** Which other process builds in this project now; undefined when none does, or its process is surely gone. */
+export function holderOf(project: Project): string | undefined {
+  const found = readLock(project.port, lockIn(cacheDirectory(project)));
+  return found === undefined || found.gone ? undefined : describeHolder(found.holder);
+}
+
 export function cacheDirectory(project: Project): string {
   return join(project.root, CACHE_FOLDER);
 }
@@ -167,7 +180,7 @@ export function cacheDirectory(project: Project): string {
 /** What the engine is told. Throws FirnError for a target that is not there. */
 export function engineOptions(project: Project, request: BuildRequest): BuildOptions {
   const { targets = [], force = false } = request;
-  checkTargets(project, targets);
+  checkTargets(project.pipeline, targets);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
     port: project.port,
@@ -184,11 +197,15 @@ export function engineOptions(project: Project, request: BuildRequest): BuildOpt
     signal: request.signal ?? new AbortController().signal,
     emit: request.onEvent ?? (() => undefined),
     now: project.now,
+    command: request.command ?? 'firn build',
+    ...(request.hold === undefined ? {} : { hold: request.hold }),
+    ...(request.failures === undefined ? {} : { failures: request.failures }),
   };
 }
 
-export function checkTargets(project: Project, targets: readonly string[]): void {
-  const known = [...project.pipeline.targets.keys()];
+/** Throws FirnError (usage) for a name that no target has. */
+export function checkTargets(pipeline: Pick<Pipeline, 'targets'>, targets: readonly string[]): void {
+  const known = [...pipeline.targets.keys()];
   for (const name of targets) {
     if (known.includes(name)) continue;
     throw new FirnError('usage', `there is no target "${name}"`, {

@@ -259,7 +259,12 @@ export type ReasonCode =
   | 'memory'
   | 'output'
   | 'cleanup'
-  | 'upstream';
+  | 'upstream'
+  | 'interrupted'
+  /** It failed before, and would again. */
+  | 'failed'
+  /** What it reads is not complete. */
+  | 'incomplete';
 
 /** One cause for a step to run, as data; `text` is for people. */
 export interface Reason {
