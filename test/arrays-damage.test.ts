@@ -55,6 +55,7 @@ function memoryPort(bytes: Uint8Array): ReadPort {
     list: () => [],
     readText: () => undefined,
     realPath: (path) => path,
+    fileSystem: () => undefined,
     open: async (path) => ({
       path,
       size: bytes.length,

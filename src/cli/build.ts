@@ -73,7 +73,8 @@ Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 13
     );
 }
 
-function outcomeJson(outcome: StepOutcome): object {
+/** A step as `--json` shows it. */
+export function outcomeJson(outcome: StepOutcome): object {
   const { id, status, reasons, seconds, error, stats } = outcome;
   return {
     id,

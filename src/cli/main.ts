@@ -37,8 +37,14 @@ export function globalOptions(command: Command): GlobalOptions {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs a command's action; turns what it throws into a message and an exit code. */
-export async function act(action: (signal: AbortSignal) => Promise<number | undefined>): Promise<void> {
+/**
+ * Runs a command's action; turns what it throws into a message and an exit code. `endsBySignal`: Ctrl-C is how the command
+ * ends, and the code is the one that the action returns.
+ */
+export async function act(
+  action: (signal: AbortSignal) => Promise<number | undefined>,
+  { endsBySignal = false } = {},
+): Promise<void> {
   const abort = new AbortController();
   const stop = (signal: NodeJS.Signals): void => {
     // The second one leaves at once.
@@ -46,15 +52,17 @@ export async function act(action: (signal: AbortSignal) => Promise<number | unde
     abort.abort(new FirnError('interrupted', 'interrupted'));
   };
   for (const signal of SIGNALS) process.on(signal, stop);
+  let code: number | undefined;
   try {
-    process.exitCode = (await action(abort.signal)) ?? EXIT.done;
+    code = (await action(abort.signal)) ?? EXIT.done;
+    process.exitCode = code;
   } catch (error) {
     // Some of what is interrupted throws an error of its own.
     process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error);
   } finally {
     for (const signal of SIGNALS) process.off(signal, stop);
   }
-  if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
+  if (abort.signal.aborted && !(endsBySignal && code !== undefined)) process.exitCode = EXIT.interrupted;
 }
 
 /** Ends the program, and the programs it started. Threads that are at work are not waited for, so the system ends them. */

@@ -15,8 +15,8 @@ export function safe(text: string, keepLines = false): string {
 }
 
 /** JSON that a terminal cannot be fooled with: what `safe` would show is written as JSON's own escapes. */
-export function formatJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(UNSAFE, (char) =>
+export function formatJson(value: unknown, indent = 2): string {
+  return JSON.stringify(value, null, indent).replace(UNSAFE, (char) =>
     char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
 }
@@ -94,6 +94,13 @@ export function formatSeconds(seconds: number): string {
 /** A whole number with commas. The language tables of Node take longer to load than most commands to run. */
 export function formatCount(count: number): string {
   return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
+}
+
+/** Local time to the second: `2024-11-22 15:45:00`. */
+export function formatTime(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 /** `1 step`, `2 steps`. */

@@ -192,6 +192,16 @@ export const disk: Port = {
     }
   },
 
+  fileSystem(path) {
+    // The numbers of other systems mean something else.
+    if (process.platform !== 'linux') return undefined;
+    try {
+      return fs.statfsSync(path).type;
+    } catch {
+      return undefined;
+    }
+  },
+
   async open(path) {
     const handle = await fsp.open(path, 'r');
     try {

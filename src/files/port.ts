@@ -53,6 +53,8 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
+  /** The kind of file system that holds a path, as Linux numbers them (statfs, `f_type`); undefined where that is unknown. */
+  fileSystem(path: string): number | undefined;
   open(path: string): Promise<ReadHandle>;
 }
 
