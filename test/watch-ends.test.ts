@@ -164,13 +164,14 @@ pid, fd = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[1], sys.argv[1:])
 data = b''
+seen = 0
 def until(text):
-    global data
-    seen = len(data)
+    global data, seen
     while text not in data[seen:]:
         more = os.read(fd, 65536)
         if not more: raise SystemExit('it ended: %r' % data)
         data += more
+    seen = data.index(text, seen) + len(text)
 until(b'\\x1b[2Kwatching')
 shutil.copytree('consolidated_data/runs/A/r1', 'consolidated_data/runs/A/r2')
 until(b'steps: 2 built')

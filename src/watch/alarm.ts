@@ -1,5 +1,8 @@
 /** Sleep that ends at a time, or some time after a sign of a change, or when there is a reason to end at all. */
 
+/** Node takes longer times for none. */
+const LONGEST_MS = 2 ** 31 - 1;
+
 export class Alarm {
   private hinted = false;
   private wake: (() => void) | undefined;
@@ -35,7 +38,7 @@ export class Alarm {
         this.wake = undefined;
         resolve();
       };
-      const timer = setTimeout(end, Math.max(0, Math.ceil(time - this.clock())));
+      const timer = setTimeout(end, Math.min(LONGEST_MS, Math.max(0, Math.ceil(time - this.clock()))));
       this.signal.addEventListener('abort', end);
       // Once there was a sign, more of them say nothing new.
       if (!this.hinted) this.wake = end;

@@ -188,19 +188,25 @@ class Watch {
       return false;
     }
     this.settlingSince = undefined;
-    const summary = await this.build(project, hold);
+    const { summary, hasStarted } = await this.build(project, hold);
     this.lastBuildMs = this.clock() - at;
-    if (summary === undefined) return this.options.signal.aborted;
+    if (summary === undefined) return false;
     const done = summary.outcomes.filter(({ status }) => status === 'ran' || status === 'restored');
     this.lookout.done(new Set(done.map(({ id }) => id)));
+    // Ended while it only looked whether there is anything to do, it has lost nothing.
     return summary.outcomes.some(
-      ({ status, reasons }) => status === 'interrupted' || reasons.some(({ code }) => code === 'interrupted'),
+      ({ status, reasons }) =>
+        status === 'interrupted' || (hasStarted && reasons.some(({ code }) => code === 'interrupted')),
     );
   }
 
-  /** Undefined when it could not even begin, or was ended before it had. */
-  private async build(project: Project, hold: Sight['hold']): Promise<BuildSummary | undefined> {
+  /** No summary when it could not even begin, or was ended before it had. `hasStarted`: a step of it. */
+  private async build(
+    project: Project,
+    hold: Sight['hold'],
+  ): Promise<{ summary?: BuildSummary; hasStarted: boolean }> {
     const { targets = [], jobs = 1, signal, onEvent } = this.options;
+    let hasStarted = false;
     try {
       const summary = await build(project, {
         targets,
@@ -211,16 +217,19 @@ class Watch {
         command: 'firn watch',
         hold,
         failures: this.failures,
-        onEvent: (event) => onEvent({ type: 'build', event }),
+        onEvent(event) {
+          hasStarted ||= event.type === 'start';
+          onEvent({ type: 'build', event });
+        },
       });
       this.told.problem('build', undefined, true);
-      return summary;
+      return { summary, hasStarted };
     } catch (error) {
-      if (signal.aborted) return undefined;
+      if (signal.aborted) return { hasStarted };
       // What keeps the first build from beginning will hardly go by itself.
       if (this.lastBuildMs === undefined) throw error;
       this.told.problem('build', error, false);
-      return undefined;
+      return { hasStarted };
     }
   }
 
