@@ -14,8 +14,7 @@ import {
 } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex } from '../src/faiss/build.js';
-import { buildWithFactory, factoryVersion } from '../src/faiss/factory.js';
-import { collect, startWorker } from '../src/faiss/factory-process.js';
+import { buildWithFactory, factoryVersion, whyNoFaiss } from '../src/faiss/factory.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import { isLayoutOfFirst, layoutDigest } from '../src/reference/layout.js';
@@ -172,26 +171,6 @@ function checkFactory({ with: { factory }, given, error }: RuleTarget): void {
   advice.set('recall', 'FAISS sets no goal: the recall of such an index is measured and reported.');
   for (const [name, what] of advice)
     if (given.has(name)) throw error(`${name} does not go with a factory string`, what, `with.${name}`);
-}
-
-let faiss: Promise<FirnError | undefined> | undefined;
-
-/** Why faiss-node cannot be loaded: asked once, of the process that would build, which loads it before its task. */
-function whyNoFaiss(): Promise<FirnError | undefined> {
-  faiss ??= askForFaiss();
-  return faiss;
-}
-
-async function askForFaiss(): Promise<FirnError | undefined> {
-  const worker = startWorker({ task: 'search', path: '', k: 0, values: 0 });
-  worker.stdin.end();
-  try {
-    await collect(worker, 'no index');
-    return undefined;
-  } catch (error) {
-    // There is no such index: that it complains of it shows that it could be asked.
-    return error instanceof FirnError && error.kind === 'missing' ? error : undefined;
-  }
 }
 
 /** Undefined for a reference that has no run yet. */

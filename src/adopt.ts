@@ -7,14 +7,12 @@ import { dirname, join } from 'node:path';
 import { ArrayHasher } from './arrays/digest.js';
 import { openArray } from './arrays/open.js';
 import type { ArrayReader } from './arrays/types.js';
-import { journalIn, recordsIn } from './engine/context.js';
-import { acquireLock } from './engine/lock.js';
-import { Records } from './engine/records.js';
-import { completeCommits, markUnswept } from './engine/recover.js';
+import { holdProject } from './engine/hold.js';
 import { fileDigest } from './engine/store.js';
 import { FirnError } from './errors.js';
 import { readTrailer } from './faiss/trailer.js';
 import type { Port } from './files/port.js';
+import { removeHalfWritten } from './files/remove.js';
 import { temporaryName } from './files/temporary.js';
 import { EMBEDDINGS_FILE, findReference } from './reference/files.js';
 import { type Range, runName } from './reference/layout.js';
@@ -22,6 +20,9 @@ import { readMetadata, writeMetadata } from './reference/metadata.js';
 import { type RowSource, readRowSources } from './reference/row-sources.js';
 import { runFile } from './runs/run-array.js';
 import { isRunName } from './runs/run-name.js';
+
+/** In the names of its temporary files. */
+const UNFINISHED = 'adopt';
 
 export interface Adopted {
   ranges: Range[];
@@ -52,19 +53,11 @@ export interface AdoptRequest {
 
 /** Throws FirnError when the reference is firn's already, or its metadata does not fit its array. */
 export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
-  const { port, root, cacheDirectory, signal, onWait } = request;
-  const path = join(cacheDirectory, 'lock');
-  const lock = await acquireLock(port, path, { command: 'firn adopt', onWait, signal });
-  try {
-    if (lock.tookOver) await markUnswept(port, cacheDirectory);
-    // What a killed build had decided to write comes first: it may be this very reference.
-    const records = new Records(port, recordsIn(cacheDirectory));
-    await completeCommits({ port, root, journalDirectory: journalIn(cacheDirectory), records });
-    await records.close();
-    return await adoptLocked(request);
-  } finally {
-    await lock.release();
-  }
+  // What a killed build had decided to write comes first: it may be this very reference.
+  return holdProject({ ...request, command: 'firn adopt' }, async () => {
+    await removeHalfWritten(request.port, request.directory, UNFINISHED);
+    return adoptLocked(request);
+  });
 }
 
 async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
@@ -100,7 +93,7 @@ async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
       dtype: embeddings.dtype,
       embeddings: await fileDigest(port, files.embeddings, { signal }),
     };
-    const temporary = temporaryName(files.metadata);
+    const temporary = temporaryName(files.metadata, UNFINISHED);
     await writeMetadata(port, temporary, facts, { sequences: true, signal });
     const moves: Move[] = [{ from: temporary, to: files.metadata }];
     if (index !== undefined && keptIndex !== undefined) moves.unshift({ from: index, to: keptIndex });
@@ -226,7 +219,7 @@ async function exchange(
 
 /** Under its name only when all of it is there and on disk. */
 async function copyDurably(port: Port, from: string, to: string): Promise<void> {
-  const temporary = temporaryName(to);
+  const temporary = temporaryName(to, UNFINISHED);
   try {
     await port.copy(from, temporary);
     await port.sync(temporary);

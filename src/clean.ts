@@ -6,15 +6,15 @@ import { dirname, join } from 'node:path';
 import { journalIn, type OpenContext, openContext } from './engine/context.js';
 import { outputDigest } from './engine/decide.js';
 import type { Digests } from './engine/digests.js';
-import { acquireLock } from './engine/lock.js';
 import { openRecovered } from './engine/plan.js';
-import { recover } from './engine/recover.js';
+import { acquireBuildLock, recover } from './engine/recover.js';
 import type { StepRecord } from './engine/types.js';
 import { cacheDirectory, engineOptions, type Project } from './project.js';
 import { METADATA_FILE } from './reference/files.js';
 import { runName } from './reference/layout.js';
 import { readMetadata } from './reference/metadata.js';
 import { NPY_FILE, NPZ_FILE } from './runs/discover.js';
+import { runFile } from './runs/run-array.js';
 
 export interface CleanItem {
   step: string;
@@ -50,7 +50,9 @@ async function listItems(
     signal.throwIfAborted();
     const record = records.of(step.id);
     if (!targets.has(step.target) || record === undefined) continue;
-    const sparedStep = await whyStepStays({ ...project, port }, record, digests);
+    const sparedStep = step.rule.immutable
+      ? 'a release is kept until you remove it yourself'
+      : await whyStepStays({ ...project, port }, record, digests);
     // What a step wrote elsewhere before its `out` changed is not made again by it.
     const current = new Set(step.outputs.map((output) => output.path));
     for (const output of record.outputs) {
@@ -86,9 +88,9 @@ async function whyStepStays(
   return undefined;
 }
 
-/** The runs of a reference that are nowhere else, whether a build has noticed yet or not; undefined when it cannot say. */
+/** The runs of a reference that are nowhere else here, whether a build has noticed yet or not; undefined when it cannot say. */
 async function onlyHere(
-  { port, pipeline }: Project,
+  { port, root, pipeline }: Project,
   metadata: string,
   digests: Digests,
 ): Promise<string[] | undefined> {
@@ -98,9 +100,9 @@ async function onlyHere(
   const only: string[] = [];
   for (const range of facts.ranges) {
     const path = `${pipeline.runsDir}/${runName(range)}`;
-    const there = range.retained
-      ? undefined
-      : await digests.get({ kind: 'run', path }).catch(() => undefined);
+    // The digest of an archived run is known, and its array is elsewhere.
+    const away = range.retained || runFile(port, join(root, path)) === undefined;
+    const there = away ? undefined : await digests.get({ kind: 'run', path }).catch(() => undefined);
     if (there === undefined) only.push(runName(range));
   }
   return only;
@@ -113,7 +115,7 @@ export async function clean(
   { signal, onWait }: CleanOptions,
 ): Promise<CleanItem[]> {
   const { port, root } = project;
-  const lock = await acquireLock(port, join(cacheDirectory(project), 'lock'), {
+  const lock = await acquireBuildLock(port, cacheDirectory(project), {
     command: 'firn clean',
     onWait,
     signal,
@@ -143,8 +145,12 @@ export async function clean(
       await open.records.close();
     }
     for (const folder of folders) {
-      if (folder !== root && port.list(folder).length === 0) await port.removeDirectory(folder);
-      else await port.syncDirectory(folder);
+      if (folder === root || port.list(folder).length > 0) {
+        await port.syncDirectory(folder);
+        continue;
+      }
+      await port.removeDirectory(folder);
+      await port.syncDirectory(dirname(folder));
     }
     return items;
   } finally {

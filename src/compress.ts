@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { PRECISION_PATTERN } from './arrays/precision.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
+import type { Port } from './files/port.js';
 import { loadPipeline } from './pipeline/load.js';
-import { suggest } from './pipeline/nearest.js';
 import { builtInRule, builtInRuleNames } from './pipeline/rules.js';
 import { openProject, PIPELINE_FILE, type Project, projectOf, projectPlaces } from './project.js';
+import { expectNames, filterOf } from './runs/choose.js';
 import { discoverRuns } from './runs/discover.js';
-import { parseDuration, selectRuns } from './runs/select.js';
 
 export interface CompressRequest {
   /** Of the project; it may have no pipeline.yaml. */
@@ -22,24 +22,21 @@ export interface CompressRequest {
   /** Days, or a duration such as 12h. */
   olderThan: string | undefined;
   deleteOriginal: boolean;
+  port?: Port;
 }
 
 /** Throws FirnError (usage) for what cannot be done. */
 export async function compressProject(request: CompressRequest): Promise<Project> {
-  const { directory, patterns, precision, deleteOriginal } = request;
-  const { root, pipeline: places } = await projectPlaces(directory);
+  const { directory, patterns, precision, deleteOriginal, port = disk } = request;
+  const { root, pipeline: places } = await projectPlaces(directory, port);
   if (!new RegExp(PRECISION_PATTERN).test(precision)) {
     throw new FirnError('usage', `--precision cannot be "${precision}"`, {
       advice: 'Use lossless, float16 or mantissa:BITS with 1 to 22 bits.',
     });
   }
-  const filter = {
-    ...(patterns.length === 0 ? {} : { run: patterns.map(wholeName) }),
-    ...(request.olderThan === undefined ? {} : { 'older-than': durationOf(request.olderThan) }),
-  };
   const target = {
     rule: 'compress',
-    runs: Object.keys(filter).length === 0 ? 'all' : filter,
+    runs: filterOf({ patterns, olderThan: request.olderThan }),
     with: { precision, 'delete-original': deleteOriginal },
   };
   // JSON is YAML: the target is checked as one in pipeline.yaml would be.
@@ -50,39 +47,13 @@ export async function compressProject(request: CompressRequest): Promise<Project
     targets: { compress: target },
   });
   const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());
-  const project = projectOf(pipeline, { root, port: disk, now: Date.now });
-  checkNames(project, patterns);
-  if (precision !== 'lossless' && deleteOriginal && disk.stat(join(root, PIPELINE_FILE)) !== undefined) {
-    checkMade(project, await openProject({ directory }));
+  const project = projectOf(pipeline, { root, port, now: Date.now });
+  const { runs, archived } = discoverRuns(port, join(root, places.runsDir));
+  expectNames(patterns, [...runs, ...archived], places.runsDir);
+  if (precision !== 'lossless' && deleteOriginal && port.stat(join(root, PIPELINE_FILE)) !== undefined) {
+    checkMade(project, await openProject({ directory, port }));
   }
   return project;
-}
-
-function wholeName(pattern: string): string {
-  return pattern.includes('/') ? pattern : `*/${pattern}`;
-}
-
-function durationOf(text: string): string {
-  const duration = /^\d+$/.test(text) ? `${text}d` : text;
-  parseDuration(duration);
-  return duration;
-}
-
-/** A name that no run has is a typing error, and silence would look like success. */
-function checkNames({ root, port, pipeline }: Project, patterns: readonly string[]): void {
-  if (patterns.length === 0) return;
-  const { runs } = discoverRuns(port, join(root, pipeline.runsDir));
-  for (const pattern of patterns) {
-    const selected = selectRuns(runs, { run: wholeName(pattern) }, { versionOf: () => undefined, nowMs: 0 });
-    if (selected.length > 0) continue;
-    throw new FirnError('usage', `no run is called ${pattern}`, {
-      path: pipeline.runsDir,
-      advice: suggest(
-        pattern,
-        runs.slice(0, 20).map((run) => run.name),
-      ),
-    });
-  }
 }
 
 /** A build would make the original again, and with it the reference. */

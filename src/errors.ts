@@ -9,6 +9,7 @@
  */
 export type ErrorKind = 'usage' | 'input' | 'conflict' | 'missing' | 'failed' | 'interrupted';
 
+/** Where something is wrong and what to do about it. */
 export interface ErrorDetails {
   /** The file at fault. */
   path?: string;

@@ -1,8 +1,9 @@
 /** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
+import { setMaxListeners } from 'node:events';
 import { join, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
 import { type BuildOptions, lockIn } from './engine/context.js';
-import type { BuildSummary, Listener } from './engine/events.js';
+import type { BuildEvent, BuildSummary } from './engine/events.js';
 import type { Failures } from './engine/failures.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
 import { describeHolder, readLock } from './engine/lock.js';
@@ -19,7 +20,7 @@ import { suggest } from './pipeline/nearest.js';
 import { CACHE_FOLDER, PIPELINE_FILE } from './pipeline/project-path.js';
 import { recallPipeline, rememberPipeline } from './pipeline/remembered.js';
 import { findRule, ruleNames } from './pipeline/rules.js';
-import type { IgnoredRun } from './runs/discover.js';
+import type { IgnoredRun, Run } from './runs/discover.js';
 import { runDigester } from './runs/run-array.js';
 
 export { CACHE_FOLDER, PIPELINE_FILE };
@@ -44,6 +45,7 @@ export interface Project {
   now: () => number;
   pipeline: Pipeline;
   graph: StepGraph;
+  archived: Run[];
   ignored: IgnoredRun[];
   /** What the rules said while the targets were expanded. */
   warnings: string[];
@@ -52,18 +54,27 @@ export interface Project {
   onBuilt?: () => Promise<void>;
 }
 
+/** What to build, and how. */
 export interface BuildRequest {
-  /** All when empty. */
+  /** Names of targets, which stand for all they depend on; every target when empty. */
   targets?: readonly string[];
+  /** Build the named targets (all when none is named) whatever their state, and overwrite files that firn did not write. */
   force?: boolean;
+  /** How many independent steps run side by side (1). */
   jobs?: number;
+  /** Go on past a failure with what does not depend on it. */
   keepGoing?: boolean;
   signal?: AbortSignal;
-  onEvent?: Listener;
+  /** Told everything that happens, in order. */
+  onEvent?: (event: BuildEvent) => void;
+}
+
+/** What only those need who build again and again. */
+export interface RepeatedBuild {
   /** What another build is told that waits for this one (`firn build`). */
   command?: string;
   /** As in BuildOptions. */
-  hold?: (step: Step) => Reason | undefined;
+  holdBack?: (step: Step) => Reason | undefined;
   failures?: Failures;
 }
 
@@ -88,9 +99,9 @@ export async function openProject(options: ProjectOptions): Promise<Project> {
 export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
   const { root, port, now } = place;
   const glance = glanceAt(port);
-  const { steps, ignored, warnings } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
+  const { steps, ...found } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
   const graph = buildGraph(steps);
-  return { ...place, glance, pipeline, graph, ignored, warnings, digesters: digestersOf(root) };
+  return { ...place, ...found, glance, pipeline, graph, digesters: digestersOf(root) };
 }
 
 /** pipeline.yaml alone, without looking at runs. */
@@ -127,7 +138,8 @@ function readPipelineText(port: Port, root: string): string {
   return text;
 }
 
-function digestersOf(root: string): ReadonlyMap<string, Digester> {
+/** How inputs of each kind are digested in the project at `root`. */
+export function digestersOf(root: string): ReadonlyMap<string, Digester> {
   return new Map<string, Digester>([
     [
       'file',
@@ -151,7 +163,10 @@ function digestersOf(root: string): ReadonlyMap<string, Digester> {
 }
 
 /** Does what is stale. Failed steps are in the summary. */
-export async function build(project: Project, request: BuildRequest = {}): Promise<BuildSummary> {
+export async function build(
+  project: Project,
+  request: BuildRequest & RepeatedBuild = {},
+): Promise<BuildSummary> {
   const summary = await runBuild(takeGlance(project, engineOptions(project, request)));
   await project.onBuilt?.();
   return summary;
@@ -178,8 +193,10 @@ export function cacheDirectory(project: Project): string {
 }
 
 /** What the engine is told. Throws FirnError for a target that is not there. */
-export function engineOptions(project: Project, request: BuildRequest): BuildOptions {
-  const { targets = [], force = false } = request;
+export function engineOptions(project: Project, request: BuildRequest & RepeatedBuild): BuildOptions {
+  const { targets = [], force = false, signal = new AbortController().signal } = request;
+  // Every program that runs listens to it, and with -j 20 that is no leak.
+  setMaxListeners(0, signal);
   checkTargets(project.pipeline, targets);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
@@ -194,11 +211,11 @@ export function engineOptions(project: Project, request: BuildRequest): BuildOpt
     force: new Set(force ? forced : []),
     jobs: request.jobs ?? 1,
     keepGoing: request.keepGoing ?? false,
-    signal: request.signal ?? new AbortController().signal,
+    signal,
     emit: request.onEvent ?? (() => undefined),
     now: project.now,
     command: request.command ?? 'firn build',
-    ...(request.hold === undefined ? {} : { hold: request.hold }),
+    ...(request.holdBack === undefined ? {} : { holdBack: request.holdBack }),
     ...(request.failures === undefined ? {} : { failures: request.failures }),
   };
 }
@@ -215,14 +232,15 @@ export function checkTargets(pipeline: Pick<Pipeline, 'targets'>, targets: reado
   }
 }
 
-/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
-export async function projectPlaces(
-  directory: string,
-  port: Port = disk,
-): Promise<{
+export interface ProjectPlaces {
+  /** Absolute. */
   root: string;
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> & Partial<Pick<Pipeline, 'cacheLimit'>>;
-}> {
+  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> &
+    Partial<Pick<Pipeline, 'cacheLimit' | 'releasesDir' | 'targets'>>;
+}
+
+/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
+export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };

@@ -15,9 +15,11 @@ import { discoverRuns, NPY_FILE, NPZ_FILE } from './runs/discover.js';
 import { RUN_FACTS_FILE, readRunFacts } from './runs/run-facts.js';
 import { isRunName } from './runs/run-name.js';
 import { readNames } from './runs/sequence-names.js';
+import { cleanSequence } from './sequences/bases.js';
 import { createEmbedder, type Embedder } from './sequences/embedder.js';
 
-export type Query =
+/** What is searched for: a row of a run, or a sequence. */
+export type SearchQuery =
   | { run: string; seqIdx: number }
   /** Nucleotides; `name` is for people. */
   | { sequence: string; name?: string };
@@ -28,6 +30,8 @@ export interface SearchPlace {
   reference: string;
   /** The folder of runs, absolute. */
   runsDir: string;
+  /** What makes the index of the reference, see howToIndex. */
+  howToIndex?: string;
 }
 
 export interface SearchOptions {
@@ -37,7 +41,8 @@ export interface SearchOptions {
   signal?: AbortSignal;
 }
 
-export interface Hit extends RowOrigin {
+/** A neighbour. */
+export interface SearchHit extends RowOrigin {
   rank: number;
   /** Squared L2 as FAISS reports it, or the inner product. */
   distance: number;
@@ -45,9 +50,10 @@ export interface Hit extends RowOrigin {
   name: string | null;
 }
 
+/** The neighbours of a query, nearest first. */
 export interface SearchAnswer {
   query: { run: string | null; seq_idx: number | null; name: string | null };
-  results: Hit[];
+  results: SearchHit[];
   metric: 'l2' | 'ip';
   method: 'index' | 'exact' | 'both';
   /** What a person should know about how the answer came about. */
@@ -58,7 +64,8 @@ export interface SearchAnswer {
 
 /** A reference that is asked once or many times. */
 export interface Searcher {
-  search(query: Query): Promise<SearchAnswer>;
+  /** Throws FirnError: `usage` for a run or row that is not there, or a query of other dimensions. */
+  search(query: SearchQuery): Promise<SearchAnswer>;
   close(): Promise<void>;
 }
 
@@ -66,14 +73,14 @@ export interface Searcher {
 export async function openSearch(place: SearchPlace, options: SearchOptions): Promise<Searcher> {
   const reference = await openReference(place.port, place.reference);
   try {
-    const index = await openReferenceIndex(place.port, reference);
+    const index = await openReferenceIndex(place.port, reference, place.howToIndex);
     let way: Way | undefined;
     return {
       async search(query) {
         if ('run' in query) return answer(await vectorOfRow(place, reference, query), query);
         way ??= wayOf(place, reference);
         const { embedder, note } = way;
-        const vector = embedder.embed(query.sequence);
+        const vector = embedder.embed(cleanSequence(query.sequence));
         if (vector !== undefined) {
           const answered = await answer(vector, query);
           return note === undefined ? answered : { ...answered, notes: [...answered.notes, note] };
@@ -88,7 +95,7 @@ export async function openSearch(place: SearchPlace, options: SearchOptions): Pr
       },
     };
 
-    async function answer(vector: Float32Array, query: Query): Promise<SearchAnswer> {
+    async function answer(vector: Float32Array, query: SearchQuery): Promise<SearchAnswer> {
       const { dims } = reference.embeddings;
       if (vector.length !== dims) {
         throw new FirnError('usage', `the query has ${vector.length} dimensions, the reference ${dims}`, {
@@ -126,7 +133,7 @@ const NOTHING: NeighbourAnswer = { neighbours: [], metric: 'l2', method: 'exact'
 async function withNames(
   { port, runsDir }: SearchPlace,
   reference: OpenReference,
-  query: Query,
+  query: SearchQuery,
   { neighbours, metric, method, note }: NeighbourAnswer,
 ): Promise<SearchAnswer> {
   const finite = neighbours.filter(({ distance }) => Number.isFinite(distance));
@@ -144,7 +151,7 @@ async function withNames(
     ...origins.map((origin) => ({ run: `${origin.dataset}/${origin.run_id}`, seqIdx: origin.seq_idx })),
   ]);
   const results = finite.map(
-    (neighbour, i): Hit => ({
+    (neighbour, i): SearchHit => ({
       rank: i + 1,
       distance: neighbour.distance,
       ...origins[i],
@@ -184,8 +191,14 @@ async function vectorOfRow(
     const has = rows === 0 ? 'has no rows' : `has rows 0 to ${rows - 1}`;
     throw new FirnError('usage', `run ${run} ${has}, asked for row ${seqIdx}`);
   }
-  const { runs } = discoverRuns(port, runsDir);
+  const { runs, archived } = discoverRuns(port, runsDir);
   const here = runs.find(({ name }) => name === run);
+  if (here === undefined && archived.some(({ name }) => name === run)) {
+    throw new FirnError('usage', `run ${run} is archived, and this reference does not hold its rows`, {
+      path: reference.files.directory,
+      advice: `Search a reference that does (\`firn runs list ${run}\`), or bring it back: firn runs restore ${run}`,
+    });
+  }
   if (here === undefined) {
     const near = isRunName(run)
       ? nearest(run, [...reference.runs(), ...runs.map(({ name }) => name)])

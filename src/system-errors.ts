@@ -4,7 +4,7 @@
  */
 import { dirname, sep } from 'node:path';
 import { errnoOf, FirnError, messageOf } from './errors.js';
-import { isTemporary } from './files/temporary.js';
+import { isStaged, isTemporary } from './files/temporary.js';
 
 const RIGHTS =
   '`ls -ld` of it and of the folders above shows whose they are: change that, or run firn as that user.';
@@ -69,6 +69,9 @@ function wantedOf(syscall: string, path: string): [path: string, wanted: string]
   if (syscall === 'unlink' || syscall === 'rmdir') return [path, 'cannot be removed'];
   if (['scandir', 'stat', 'lstat', 'read', 'readlink', 'realpath'].includes(syscall))
     return [path, 'cannot be read'];
+  const parts = path.split(sep);
+  const unfinished = parts.findIndex((part) => isTemporary(part) && !isStaged(part));
+  if (unfinished >= 0) return [parts.slice(0, unfinished).join(sep), 'cannot be written to'];
   if (isTemporary(path)) return [dirname(path), 'cannot be written to'];
   const final = finalPath(path);
   if (syscall === 'mkdir') return [final, 'cannot be made'];

@@ -49,13 +49,21 @@ async function smallNpz(comment = ''): Promise<Buffer> {
 
 /** A disk that holds one file, in memory. */
 function memoryPort(bytes: Uint8Array): ReadPort {
-  const stat = { kind: 'file', size: bytes.length, mtimeNs: 0n, ctimeNs: 0n, ino: 1n } as const;
+  const stat = {
+    kind: 'file',
+    size: bytes.length,
+    mtimeNs: 0n,
+    ctimeNs: 0n,
+    ino: 1n,
+  } as const;
   return {
     stat: () => stat,
     list: () => [],
     readText: () => undefined,
     realPath: (path) => path,
-    fileSystem: () => undefined,
+    space: () => undefined,
+    readLink: () => undefined,
+    refusal: () => undefined,
     open: async (path) => ({
       path,
       size: bytes.length,

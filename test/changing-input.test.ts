@@ -81,7 +81,13 @@ class FrozenFile {
 
   digests(nowMs: () => number): Digests {
     const stampNs = BigInt(this.stampMs) * 1_000_000n;
-    const stat = { kind: 'file', size: 5, mtimeNs: stampNs, ctimeNs: stampNs, ino: 1n } as const;
+    const stat = {
+      kind: 'file',
+      size: 5,
+      mtimeNs: stampNs,
+      ctimeNs: stampNs,
+      ino: 1n,
+    } as const;
     const port = { stat: () => stat, readText: () => undefined } as unknown as Port;
     const digester: Digester = {
       files: (path) => [path],

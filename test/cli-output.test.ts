@@ -37,6 +37,8 @@ test('results go to stdout, messages to stderr, and neither holds what a termina
     ['status', '--json'],
     ['compress'],
     ['compress', '--json'],
+    ['doctor', '--full'],
+    ['doctor', '--json'],
     ['search', '--run', 'A/\u001b]0;evil\u0007', '--seq-idx', '0'],
     ['search', '--json', '--query', 'ACGTT'],
     ['search', '--run', 'A/\u001b[2J', '--seq-idx', '0'],

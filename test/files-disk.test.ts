@@ -1,5 +1,5 @@
 /** The disk behind the port, where it has to do more than pass a call on. */
-import { chmodSync, chownSync } from 'node:fs';
+import { chmodSync, chownSync, truncateSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -56,6 +56,37 @@ test('what was lost while it was sent to the disk early is told by the next writ
     await file.close();
   } finally {
     handles.datasync = real;
+  }
+});
+
+test('a file that lost its end before it was synced is told', async () => {
+  const folder = new TestProject();
+  const file = await disk.create(folder.path('cut'));
+  await file.write(new Uint8Array(10));
+  await file.write(new Uint8Array(5), 20);
+  truncateSync(folder.path('cut'), 24);
+  const refused = await file.sync().then(
+    () => 'went well',
+    (error: Error) => error.message,
+  );
+  assert.is(refused, 'has 24 bytes on disk, and 25 were written');
+  await file.close();
+});
+
+test('a folder is made with its parents, and told when something else is in its place', async () => {
+  const folder = new TestProject();
+  await disk.makeDirectory(folder.path('a/b/c'));
+  await disk.makeDirectory(folder.path('a/b/c'));
+  assert.is(disk.stat(folder.path('a/b/c'))?.kind, 'directory');
+  folder.write('file', '');
+  for (const [path, code] of [
+    ['file', 'EEXIST'],
+    ['file/below', 'ENOTDIR'],
+  ]) {
+    const refused = await disk
+      .makeDirectory(folder.path(path))
+      .catch((error: NodeJS.ErrnoException) => error.code);
+    assert.is(refused, code);
   }
 });
 

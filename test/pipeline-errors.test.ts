@@ -48,7 +48,7 @@ const MISTAKES: Mistake[] = [
     name: 'no rule at all',
     yaml: 'targets:\n  a:\n    rule: »make\n    out: x',
     says: /unknown rule "make"/,
-    advises: /There is: command, compress, consolidate, embed, index\./,
+    advises: /There is: command, compress, consolidate, embed, index, release\./,
   },
   {
     name: 'target in from',

@@ -198,7 +198,7 @@ oracleTest(
     const finished = await project.firn('search', '--run', 'B/r2', '--seq-idx', '3', '--json', '-k', '20');
     assert.match(
       finished.stderr,
-      /^note: the index is behind by 50 rows, which were compared one by one; `firn build` brings it up\n$/,
+      /^note: the index is behind by 50 rows, which were compared one by one; `firn build index` mends that\n$/,
     );
     const found = parse<Found>(finished);
     compare(found, exact(project, 'data/reference', 'B/r2', 3, 20), 'behind');
@@ -351,7 +351,11 @@ test('sequences are embedded as the runs of the reference were', async () => {
   );
   const text = await project.firn('search', '--query-file', 'queries.fasta', '-k', '1');
   assert.match(text.stdout, /nearest to q1:\n.*\n.* third\nnearest to q2:\n/);
-  assert.match(text.stderr, /^note: there is no index here: every row was compared\n$/, 'said once');
+  assert.is(
+    text.stderr,
+    'note: there is no index here: every row was compared; to mend that, add the target `index: {rule: index, from: ["r"]}` to pipeline.yaml and type `firn build`\n',
+    'said once',
+  );
 
   for (const [args, says] of [
     [['--query', 'AC'], /the sequence is too short to embed: it needs at least 3/],

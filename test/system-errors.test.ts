@@ -52,6 +52,17 @@ test('an output that may not be made', async () => {
   assert.match(stderr, /FAILED reference: data\/reference\/consolidated_embeddings\.npy: cannot be written/);
 });
 
+test('an array that may not be made is told without the words of the system', async () => {
+  const project = await projectWhere('open .*/\\.firn-.*/embeddings.npz$');
+  const { code, stderr } = await project.firn('compress', '--execute');
+  assert.is(code, 1);
+  assert.match(
+    stderr,
+    `consolidated_data/runs/A/r1/embeddings.npz: cannot be written: permission denied (EACCES)\n  ${RIGHTS}\n`,
+  );
+  assert.not.match(stderr, 'EACCES: permission');
+});
+
 test('a folder of runs that may not be read', async () => {
   const project = await projectWhere('scandir .*/runs/A/r1$');
   const { code, stderr } = await project.firn('build');

@@ -5,7 +5,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
 import type { WatchEvent } from '../src/watch/events.js';
-import { watchProject } from '../src/watch/watch.js';
+import { type WatchPlace, watchProject } from '../src/watch/watch.js';
 import { Gate } from './rig/gate.js';
 import { PROGRAM, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
@@ -293,22 +293,23 @@ test('it polls when told to', async () => {
 /** The library: a watch that goes on until `work` has seen what it waits for. */
 async function library(
   project: TestProject,
-  options: Partial<Parameters<typeof watchProject>[0]>,
+  { rescanMs, ...place }: WatchPlace & { rescanMs?: number },
   work: (until: (holds: (event: WatchEvent) => boolean) => Promise<WatchEvent>) => Promise<void>,
 ): Promise<void> {
   const end = new AbortController();
   const events: WatchEvent[] = [];
   let wake: () => void = () => undefined;
-  const watch = watchProject({
+  const options = {
     directory: project.root,
     signal: end.signal,
     settleMs: 50,
-    onEvent: (event) => {
+    onEvent(event: WatchEvent) {
       events.push(event);
       wake();
     },
-    ...options,
-  });
+    ...(rescanMs === undefined ? {} : { rescanMs }),
+  };
+  const watch = watchProject(options, place);
   let at = 0;
   await work(async (holds) => {
     for (;;) {
@@ -329,7 +330,7 @@ test('on a network file system it polls, and says why', async () => {
   const project = new TestProject(PIPELINE);
   await project.writeRun('A/r1', { seed: 1 });
   const port = Object.assign(Object.create(disk), {
-    fileSystem: (path: string) => (path.endsWith('runs/A') ? 0x6969 : 0xef53),
+    space: (path: string) => ({ ...disk.space(path), type: path.endsWith('runs/A') ? 0x6969 : 0xef53 }),
   });
   await library(project, { port }, async (until) => {
     const told = await until(({ type }) => type === 'watching');

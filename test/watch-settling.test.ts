@@ -1,7 +1,7 @@
 /** What a watch decides: whether an input is written, when to look, when to build. No disk and no clock. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { remoteFileSystem } from '../src/watch/network.js';
+import { networkName } from '../src/files/network-file-systems.js';
 import { isIgnored } from '../src/watch/own-paths.js';
 import {
   delayAfterHint,
@@ -140,12 +140,11 @@ test('what firn writes is no sign of a change', () => {
 });
 
 test('file systems of other machines are told by their number, whatever its sign', () => {
-  assert.is(remoteFileSystem(0x6969), 'NFS');
-  assert.is(remoteFileSystem(0xff534d42), 'CIFS');
-  assert.is(remoteFileSystem(0xff534d42 | 0), 'CIFS');
-  assert.is(remoteFileSystem(0xef53), undefined, 'ext4');
-  assert.is(remoteFileSystem(0x01021994), undefined, 'tmpfs');
-  assert.is(remoteFileSystem(undefined), undefined);
+  assert.is(networkName(0x6969), 'NFS');
+  assert.is(networkName(0xff534d42), 'CIFS');
+  assert.is(networkName(0xff534d42 | 0), 'CIFS');
+  assert.is(networkName(0xef53), undefined, 'ext4');
+  assert.is(networkName(0x01021994), undefined, 'tmpfs');
 });
 
 test.run();

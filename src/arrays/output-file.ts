@@ -1,6 +1,7 @@
 /** A new file that either becomes complete and durable or goes away again. Knows no format. */
-import { errnoOf, FirnError, messageOf } from '../errors.js';
+import { errnoOf, FirnError } from '../errors.js';
 import type { WriteHandle, WritePort } from '../files/port.js';
+import { adviceFor, reasonOf } from '../system-errors.js';
 
 export class OutputFile {
   private state: 'open' | 'closed' | 'finished' = 'open';
@@ -72,7 +73,11 @@ function failure(error: unknown, path: string, needed: number): unknown {
   const code = errnoOf(error);
   if (code === undefined || error instanceof FirnError) return error;
   if (code !== 'ENOSPC' && code !== 'EDQUOT') {
-    return new FirnError('failed', `cannot be written: ${messageOf(error)}`, { path, cause: error });
+    return new FirnError('failed', `cannot be written: ${reasonOf(error)}`, {
+      path,
+      advice: adviceFor(error) ?? 'Look at the disk, then try again.',
+      cause: error,
+    });
   }
   return new FirnError('failed', `the disk is full (${code}): at least ${needed} bytes are needed`, {
     path,

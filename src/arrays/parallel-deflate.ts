@@ -54,6 +54,12 @@ export class ParallelDeflate {
     }
   }
 
+  /** What follows is of another kind: how it is deflated is chosen anew by its first bytes. Only with `auto`. */
+  async chooseAnew(): Promise<void> {
+    if (this.filled > 0) await this.startBlock(zlib.constants.Z_SYNC_FLUSH);
+    this.strategy = undefined;
+  }
+
   /** Ends the stream; everything has gone to the sink. */
   async finish(): Promise<void> {
     await this.startBlock(zlib.constants.Z_FINISH);
@@ -96,6 +102,11 @@ function deflate(
     // Room for all output in one go: otherwise the block returns to the main thread for every 16 KiB.
     chunkSize: BLOCK_BYTES + 4096,
   });
+}
+
+/** What `auto` would choose for a stream that begins with these bytes. */
+export async function chooseLevel(start: Uint8Array): Promise<Exclude<DeflateLevel, 'auto'>> {
+  return (await betterStrategy(start)) === zlib.constants.Z_HUFFMAN_ONLY ? 'huffman' : 'default';
 }
 
 async function betterStrategy(block: Uint8Array): Promise<number> {

@@ -1,14 +1,18 @@
-/** `firn build`: builds what is stale, or says what it would build. */
+/** `firn build`: builds what is stale, says what it would build, or asks whether it would. */
 import type { Command } from 'commander';
-import type { Listener, StepOutcome } from '../engine/events.js';
+import type { BuildEvent, Listener, StepOutcome } from '../engine/events.js';
 import type { PlannedStep } from '../engine/plan.js';
 import type { Reason } from '../engine/types.js';
+import { FirnError } from '../errors.js';
+import { disk } from '../files/disk.js';
 import { textOf } from '../system-errors.js';
+import type { JobPage } from './job-summary.js';
 import { act, EXIT, errorText, globalOptions, note, print, printJson, wholeNumber } from './main.js';
 import { plural, safe } from './text.js';
 
 interface BuildFlags {
   dryRun?: boolean;
+  check?: boolean;
   explain?: boolean;
   jobs: number;
   keepGoing?: boolean;
@@ -21,6 +25,7 @@ export function defineBuild(program: Command): void {
     .command('build [target...]')
     .description('build the named targets and all they depend on, or everything')
     .option('-n, --dry-run', 'say what would be built; write nothing')
+    .option('--check', 'build nothing; exit 1 when something is stale, 0 when all is fresh')
     .option('--explain', 'give every reason, not just the first')
     .option('-j, --jobs <n>', 'how many independent steps run side by side', wholeNumber('--jobs', 1), 1)
     .option('-k, --keep-going', 'go on past a failure with what does not depend on it')
@@ -33,44 +38,93 @@ Examples:
   firn build                      everything that is stale
   firn build reference -j 2       one target and what it depends on, two steps at a time
   firn build -n --explain         what would be built, with every reason
+  firn build --check              for scripts: is all of it up to date?
 
-Exit codes: 0 done, 1 a step failed, 2 the request or pipeline.yaml is wrong, 130 interrupted.`,
+Exit codes: 0 done, 1 a step failed (with --check: something is stale), 2 the request or
+pipeline.yaml is wrong, 130 interrupted.`,
     )
-    .action((targets: string[], flags: BuildFlags, command: Command) =>
-      act(async (signal) => {
-        const { build, openProject, plan } = await import('../project.js');
-        const { chooseReporter } = await import('./reporters/choose.js');
-        const project = await openProject(globalOptions(command));
-        for (const warning of project.warnings) note(`warning: ${safe(warning)}`);
-        for (const { path, reason } of project.ignored) note(`passed over ${safe(path)}: it ${safe(reason)}`);
-        const request = {
-          targets,
-          signal,
-          force: flags.force ?? false,
-          jobs: flags.jobs,
-          keepGoing: flags.keepGoing ?? false,
-        };
-        if (flags.dryRun) {
-          return showPlan(await plan(project, request), flags);
+    .action((targets: string[], flags: BuildFlags, command: Command) => {
+      const { directory } = globalOptions(command);
+      return act(async (signal) => {
+        const { openJobPage } = await import('./job-summary.js');
+        const page = flags.dryRun || flags.check ? undefined : openJobPage(disk);
+        try {
+          return await run(targets, flags, { directory, signal, page });
+        } catch (error) {
+          if (!signal.aborted) await page?.addFailure(error);
+          throw error;
         }
-        const reporter: Listener = flags.json ? () => undefined : chooseReporter(flags.explain ?? false);
-        const summary = await build(project, { ...request, onEvent: reporter });
-        if (flags.json) {
-          const { ran, fresh, restored, failed, interrupted, skipped, seconds } = summary;
-          printJson({
-            ran,
-            fresh,
-            restored,
-            failed,
-            interrupted,
-            skipped,
-            seconds,
-            steps: summary.outcomes.map(outcomeJson),
-          });
-        }
-        return summary.failed > 0 || summary.skipped > 0 ? EXIT.failed : EXIT.done;
-      }),
-    );
+      }, directory);
+    });
+}
+
+interface Place {
+  directory: string;
+  signal: AbortSignal;
+  page: JobPage | undefined;
+}
+
+async function run(
+  targets: string[],
+  flags: BuildFlags,
+  { directory, signal, page }: Place,
+): Promise<number> {
+  checkFlags(flags);
+  const { build, openProject, plan } = await import('../project.js');
+  const { chooseReporter } = await import('./reporters/choose.js');
+  const reporter = chooseReporter(flags.explain ?? false, directory);
+  const warn = (message: string, step?: string): void => {
+    const event: BuildEvent = { type: 'warning', message, ...(step === undefined ? {} : { step }) };
+    page?.listen(event);
+    if (!flags.json) reporter(event);
+    else note(`warning: ${step === undefined ? '' : `${safe(step)}: `}${safe(message)}`);
+  };
+  const project = await openProject({ directory });
+  for (const warning of project.warnings) warn(warning);
+  for (const { path, reason } of project.ignored) note(`passed over ${safe(path)}: it ${safe(reason)}`);
+  const request = {
+    targets,
+    signal,
+    force: flags.force ?? false,
+    jobs: flags.jobs,
+    keepGoing: flags.keepGoing ?? false,
+  };
+  if (flags.dryRun || flags.check) {
+    const steps = await plan(project, request);
+    for (const { id, warnings = [] } of steps) for (const message of warnings) warn(message, id);
+    return showPlan(steps, flags);
+  }
+  const onEvent: Listener = (event) => {
+    // Who reads JSON waits as well, and should know for whom.
+    if (!flags.json || event.type === 'waiting') reporter(event);
+    page?.listen(event);
+  };
+  const summary = await build(project, { ...request, onEvent });
+  if (page !== undefined) {
+    const { outputBytes } = await import('../output-bytes.js');
+    await page.addBuild(summary, outputBytes(project));
+  }
+  if (flags.json) {
+    const { ran, fresh, restored, failed, interrupted, skipped, seconds, outcomes } = summary;
+    printJson({
+      ran,
+      fresh,
+      restored,
+      failed,
+      interrupted,
+      skipped,
+      seconds,
+      steps: outcomes.map(outcomeJson),
+    });
+  }
+  return summary.failed > 0 || summary.skipped > 0 ? EXIT.failed : EXIT.done;
+}
+
+function checkFlags(flags: BuildFlags): void {
+  if (!flags.check || !flags.force) return;
+  throw new FirnError('usage', '--check asks what is stale, and --force makes everything so', {
+    advice: 'Give one of them.',
+  });
 }
 
 /** A step as `--json` shows it. */
@@ -98,14 +152,16 @@ const WORDS: { [action in PlannedStep['action']]: string } = {
   blocked: 'would fail',
 };
 
+/** Prints what a build would do. The exit code: a dry run fails where the build would, a check where it would do anything. */
 function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
+  const stale = steps.filter((step) => step.action !== 'fresh');
   const blocked = steps.filter((step) => step.action === 'blocked');
-  for (const { id, warnings = [] } of steps)
-    for (const message of warnings) note(`warning: ${safe(id)}: ${safe(message)}`);
+  const code = (flags.check ? stale : blocked).length > 0 ? EXIT.failed : EXIT.done;
   if (flags.json) {
     const count = (action: PlannedStep['action']) => steps.filter((step) => step.action === action).length;
     printJson({
       dryRun: true,
+      ...(flags.check ? { upToDate: stale.length === 0 } : {}),
       run: count('run'),
       restore: count('restore'),
       maybe: count('maybe'),
@@ -117,9 +173,8 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
         reason: error === undefined ? texts(reasons) : textOf(error),
       })),
     });
-    return blocked.length > 0 ? EXIT.failed : EXIT.done;
+    return code;
   }
-  const stale = steps.filter((step) => step.action !== 'fresh');
   for (const step of stale)
     print(`${WORDS[step.action]} ${safe(step.id)}: ${whyText(step, flags.explain ?? false)}`);
   if (stale.length === 0) print(`nothing to do: ${plural(steps.length, 'step')} fresh`);
@@ -127,7 +182,7 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
     print(
       `${plural(stale.length, 'step')} of ${steps.length} ${stale.length === 1 ? 'is' : 'are'} not fresh; nothing was written`,
     );
-  return blocked.length > 0 ? EXIT.failed : EXIT.done;
+  return code;
 }
 
 /** The first reason, or all of them one a line. */

@@ -44,7 +44,7 @@ Examples:
         const project = await compressProject({ directory, patterns, precision, olderThan, deleteOriginal });
         if (!flags.execute) return showDryRun(project, flags, signal);
         const { chooseReporter } = await import('./reporters/choose.js');
-        const onEvent = flags.json ? () => undefined : chooseReporter(false);
+        const onEvent = flags.json ? () => undefined : chooseReporter(false, directory);
         const summary = await build(project, { signal, onEvent, keepGoing: true });
         showResult(summary, flags);
         return summary.failed > 0 ? EXIT.failed : EXIT.done;

@@ -1,8 +1,6 @@
 /** `firn init`: a first pipeline.yaml for what is here. */
-import { join, relative, resolve, sep } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { relative, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { FirnError } from '../errors.js';
 import { act, globalOptions, note, print } from './main.js';
 import { plural, safe } from './text.js';
 
@@ -15,57 +13,22 @@ export function defineInit(program: Command): void {
     .action((flags: { runs: string }, command: Command) =>
       act(async () => {
         const { disk } = await import('../files/disk.js');
-        const { writeFileAtomic } = await import('../files/write-file.js');
-        const { discoverRuns } = await import('../runs/discover.js');
-        const { loadRegistry, listVersions, versionOf } = await import('../runs/versions.js');
-        const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
-        const { starterPipeline } = await import('../pipeline/starter.js');
-        const { PIPELINE_FILE } = await import('../project.js');
-        const { checkProjectPath } = await import('../pipeline/project-path.js');
-        const { DEFAULT_VERSIONS } = await import('../pipeline/load.js');
-        const { findFiles } = await import('../pipeline/pattern.js');
-        const { EXTENSIONS } = await import('../../rules/embed.js');
+        const { writeStarter } = await import('../init.js');
         const root = resolve(globalOptions(command).directory);
-        const path = join(root, PIPELINE_FILE);
-        if (disk.stat(path) !== undefined) {
-          throw new FirnError('usage', 'is there already', {
-            path,
-            advice: 'Edit it, or move it away first.',
-          });
-        }
-        const runsDir = checkProjectPath(
+        const { path, runsDir, runs, untagged, versions, sequences } = await writeStarter(
+          disk,
+          root,
           flags.runs,
-          (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }),
         );
-        const { runs } = discoverRuns(disk, join(root, runsDir));
-        // Where there are runs, a model made them, and sequences are not to be embedded by another.
-        const sequences =
-          runs.length > 0
-            ? []
-            : EXTENSIONS.flatMap((extension) => [extension, `${extension}.gz`])
-                .map((extension) => `sequences/*/*.${extension}`)
-                .filter((pattern) => findFiles(disk, root, pattern).length > 0);
-        const registry = loadRegistry(disk, join(root, DEFAULT_VERSIONS));
-        const used = runs.map(
-          ({ name, directory }) =>
-            versionOf(registry, name) ?? versionInFacts(disk, join(directory, RUN_FACTS_FILE)),
-        );
-        const registered = listVersions(registry).map(({ version }) => version);
-        const versions = [...new Set([...registered, ...used])].filter(
-          (version) => version !== undefined && used.includes(version),
-        ) as string[];
-        const text = starterPipeline({ runsDir, schema: schemaPath(root), sequences, versions });
-        await writeFileAtomic(disk, path, text);
         print(
-          `wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs.length, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`,
+          `wrote ${safe(relative(process.cwd(), path) || path)}: ${plural(runs, 'run')} found in ${safe(runsDir)}${sequences.length > 0 ? ', sequences in sequences/' : ''}`,
         );
-        const without = used.filter((version) => version === undefined).length;
-        if (versions.length > 1 && without > 0) {
+        if (versions.length > 1 && untagged > 0) {
           note(
-            `${plural(without, 'run')} without a model version: in none of these references; see \`firn versions\``,
+            `${plural(untagged, 'run')} without a model version: in none of these references; see \`firn versions\``,
           );
         }
-        if (runs.length === 0 && sequences.length === 0) {
+        if (runs === 0 && sequences.length === 0) {
           print(
             `next: put a run at ${safe(runsDir)}/<dataset>/<run>/embeddings.npy, or correct \`runs\` in pipeline.yaml`,
           );
@@ -73,11 +36,4 @@ export function defineInit(program: Command): void {
         return undefined;
       }),
     );
-}
-
-/** The schema that came with this program, as an editor finds it from the project. */
-function schemaPath(root: string): string {
-  const shipped = fileURLToPath(new URL('../../../schema/pipeline.schema.json', import.meta.url));
-  const inside = relative(root, shipped);
-  return inside.startsWith('..') ? shipped : `./${inside.split(sep).join('/')}`;
 }

@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import { textOf } from '../system-errors.js';
 import { areThreadsBusy } from '../workers/pool.js';
+import { isGitHubLog, neutral, neutralJson, placeOf, workflowCommand } from './github.js';
 import { formatJson, safe } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
@@ -14,16 +15,28 @@ export interface GlobalOptions {
 
 /** Results. */
 export function print(text: string): void {
-  process.stdout.write(`${text}\n`);
+  process.stdout.write(`${isGitHubLog() ? neutral(text) : text}\n`);
 }
 
 /** Messages. */
 export function note(text: string): void {
-  process.stderr.write(`${text}\n`);
+  process.stderr.write(`${isGitHubLog() ? neutral(text) : text}\n`);
 }
 
-export function printJson(value: unknown): void {
-  print(formatJson(value));
+/** A command for the runner, among the messages: their order is kept. */
+export function noteCommand(command: string): void {
+  process.stderr.write(`${command}\n`);
+}
+
+/** Whether messages may have a line among them that is drawn over. */
+export function canDraw(): boolean {
+  return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
+}
+
+/** `indent` 0: on one line. */
+export function printJson(value: unknown, indent = 2): void {
+  const json = formatJson(value, indent);
+  process.stdout.write(`${isGitHubLog() ? neutralJson(json) : json}\n`);
 }
 
 /** As given nearest to the command. */
@@ -38,17 +51,20 @@ export function globalOptions(command: Command): GlobalOptions {
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * Runs a command's action; turns what it throws into a message and an exit code. `endsBySignal`: Ctrl-C is how the command
- * ends, and the code is the one that the action returns.
+ * Runs a command's action; turns what it throws into a message and an exit code. Paths in it are seen from `directory`.
+ * `endsBySignal`: Ctrl-C is how the command ends, and the code is the one that the action returns.
  */
 export async function act(
   action: (signal: AbortSignal) => Promise<number | undefined>,
+  directory = '.',
   { endsBySignal = false } = {},
 ): Promise<void> {
   const abort = new AbortController();
+  let first: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals): void => {
     // The second one leaves at once.
     if (abort.signal.aborted) leave(signal);
+    first = signal;
     abort.abort(new FirnError('interrupted', 'interrupted'));
   };
   for (const signal of SIGNALS) process.on(signal, stop);
@@ -58,11 +74,17 @@ export async function act(
     process.exitCode = code;
   } catch (error) {
     // Some of what is interrupted throws an error of its own.
-    process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error);
+    process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error, directory);
   } finally {
     for (const signal of SIGNALS) process.off(signal, stop);
   }
   if (abort.signal.aborted && !(endsBySignal && code !== undefined)) process.exitCode = EXIT.interrupted;
+  // On its way out Node puts the terminal back as it was, and aborts where it cannot.
+  if (first === 'SIGHUP' && isOnTerminal()) process.kill(process.pid, first);
+}
+
+function isOnTerminal(): boolean {
+  return [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
 }
 
 /** Ends the program, and the programs it started. Threads that are at work are not waited for, so the system ends them. */
@@ -81,11 +103,14 @@ export function errorText(error: unknown): string {
 }
 
 /** Says what went wrong; the exit code that stands for it. */
-export function report(error: unknown): number {
-  note(`firn: ${errorText(error)}`);
+export function report(error: unknown, directory = '.'): number {
+  const interrupted = error instanceof FirnError && error.kind === 'interrupted';
+  if (isGitHubLog() && !interrupted)
+    noteCommand(workflowCommand('error', errorText(error), { title: 'firn', ...placeOf(error, directory) }));
+  else note(`firn: ${errorText(error)}`);
   if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
   if (!(error instanceof FirnError)) return EXIT.failed;
-  if (error.kind === 'interrupted') return EXIT.interrupted;
+  if (interrupted) return EXIT.interrupted;
   return error.kind === 'usage' ? EXIT.usage : EXIT.failed;
 }
 

@@ -1,10 +1,10 @@
 /** `firn search`: what is this sequence like? */
-import { join, resolve } from 'node:path';
+import { join, relative, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
-import type { Query, SearchAnswer } from '../search.js';
+import { runNameIn } from '../runs/run-name.js';
+import type { SearchAnswer, SearchQuery } from '../search.js';
 import { act, EXIT, globalOptions, note, print, printJson, wholeNumber } from './main.js';
-import { runNameIn } from './run-name.js';
 import { safe, table } from './text.js';
 
 interface SearchFlags {
@@ -28,7 +28,7 @@ export function defineSearch(program: Command): void {
     .option('--seq-idx <row>', 'its row in the run, from 0', wholeNumber('--seq-idx', 0))
     .option('--query <sequence>', 'a nucleotide sequence, embedded as the runs of the reference were')
     .option('--query-file <fasta>', 'the same from the sequences of a FASTA or FASTQ file')
-    .option('--reference <dir>', 'the directory of the reference', 'data/reference')
+    .option('--reference <dir|tag>', 'a reference: its directory, or the tag of a release', 'data/reference')
     .option('-k, --top-k <k>', 'how many neighbours', wholeNumber('--top-k', 1), 10)
     .option(
       '--nprobe <lists>',
@@ -53,13 +53,17 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         const { projectPlaces } = await import('../project.js');
         const { disk } = await import('../files/disk.js');
         const { openSearch } = await import('../search.js');
+        const { referenceMeant } = await import('../release/find.js');
         checkFlags(flags);
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const { topK, nprobe, excludeSameRun = false } = flags;
+        const { howToIndex } = await import('../reference/index-target.js');
+        const reference = await referenceMeant(disk, { root, pipeline }, flags.reference);
         const place = {
           port: disk,
-          reference: resolve(root, flags.reference),
+          reference,
           runsDir: join(root, pipeline.runsDir),
+          howToIndex: howToIndex(pipeline.targets?.values() ?? [], relative(root, reference)),
         };
         const options = { topK, excludeSameRun, signal, ...(nprobe === undefined ? {} : { nprobe }) };
         const searcher = await openSearch(place, options);
@@ -111,12 +115,11 @@ function checkFlags({ run, seqIdx, query, queryFile }: SearchFlags): void {
   }
 }
 
-async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<Query> {
+async function* queriesOf(flags: SearchFlags, runsDir: string): AsyncGenerator<SearchQuery> {
   if (flags.run !== undefined) {
     yield { run: runNameIn(runsDir, flags.run), seqIdx: flags.seqIdx as number };
   } else if (flags.query !== undefined) {
-    const { cleanSequence } = await import('../sequences/bases.js');
-    yield { sequence: cleanSequence(flags.query) };
+    yield { sequence: flags.query };
   } else {
     const { readSequences } = await import('../sequences/read.js');
     const { disk } = await import('../files/disk.js');

@@ -1,6 +1,7 @@
 /** `firn status`: what is stale and what is fresh, a line a target. */
 import type { Command } from 'commander';
 import type { PlannedStep } from '../engine/plan.js';
+import type { StepState } from '../status.js';
 import { whyText } from './build.js';
 import { act, globalOptions, print, printJson } from './main.js';
 import { statsOf } from './reporters/plain.js';
@@ -17,26 +18,14 @@ export function defineStatus(program: Command): void {
     .addHelpText('after', '\nExample:\n  firn status\n  firn status reference --json')
     .action((targets: string[], flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
-        const { openProject, plan } = await import('../project.js');
-        const { recordedStats } = await import('../recorded-stats.js');
+        const { openProject } = await import('../project.js');
+        const { targetStatus } = await import('../status.js');
         const project = await openProject(globalOptions(command));
-        const steps = await plan(project, { targets, signal });
-        // What a named target hangs on is shown with it; targets without a step belong to no other.
-        const names = [...project.pipeline.targets.keys()].filter(
-          (name) =>
-            targets.length === 0 || targets.includes(name) || steps.some((step) => step.target === name),
-        );
-        const stats = recordedStats(project);
-        const lines = names.map((name) => {
-          const own = steps.filter((step) => step.target === name);
-          return { target: name, rule: project.pipeline.targets.get(name)?.rule.name ?? '', steps: own };
-        });
+        const lines = await targetStatus(project, { targets, signal });
         if (flags.json) {
           printJson({
-            targets: lines.map((line) => ({
-              ...line,
-              steps: line.steps.map((step) => ({ ...stepJson(step), stats: stats.get(step.id) ?? null })),
-            })),
+            targets: lines.map(({ target, rule, steps }) => ({ target, rule, steps: steps.map(stepJson) })),
+            archived: project.archived.map(({ name }) => name),
           });
           return;
         }
@@ -45,7 +34,7 @@ export function defineStatus(program: Command): void {
           rule,
           String(own.length),
           stateOf(own),
-          firstReason(own),
+          firstReason(own, project.archived.length),
         ]);
         print(
           table(
@@ -59,9 +48,15 @@ export function defineStatus(program: Command): void {
             rows,
           ),
         );
+        if (project.archived.length > 0) {
+          const runs = plural(project.archived.length, 'run');
+          print(
+            `\n${runs} archived: rows stay in references, and nothing else is done with them until they are restored`,
+          );
+        }
         const told = lines
           .filter(({ steps: own }) => own.length <= FEW)
-          .flatMap(({ steps: own }) => own.map(({ id }) => [id, statsOf(stats.get(id))]))
+          .flatMap(({ steps: own }) => own.map(({ id, stats }) => [id, statsOf(stats)]))
           .filter(([, text]) => text !== '');
         if (told.length > 0)
           print(`\nwhen last built:\n${told.map(([id, text]) => `  ${safe(id)}: ${text}`).join('\n')}`);
@@ -69,8 +64,8 @@ export function defineStatus(program: Command): void {
     );
 }
 
-function stepJson({ id, action, reasons }: PlannedStep): object {
-  return { id, status: action, reason: reasons.map((reason) => reason.text).join('; ') };
+function stepJson({ id, action, reasons, stats }: StepState): object {
+  return { id, status: action, reason: reasons.map((reason) => reason.text).join('; '), stats };
 }
 
 function stateOf(steps: readonly PlannedStep[]): string {
@@ -88,8 +83,12 @@ function stateOf(steps: readonly PlannedStep[]): string {
   return parts.length === 0 ? 'fresh' : parts.join(', ');
 }
 
-function firstReason(steps: readonly PlannedStep[]): string {
-  if (steps.length === 0) return 'nothing matches what it asks for';
+function firstReason(steps: readonly PlannedStep[], archived: number): string {
+  if (steps.length === 0) {
+    return archived === 0
+      ? 'nothing matches what it asks for'
+      : `nothing that is here matches what it asks for; ${plural(archived, 'run')} archived`;
+  }
   const stale = steps.filter((step) => step.action !== 'fresh');
   if (stale.length === 0) return '';
   const first = whyText(stale[0], false).split('\n')[0];

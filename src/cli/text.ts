@@ -1,4 +1,7 @@
 /** Text for people: names made safe for a terminal, tables, sizes and times. Pure. */
+import { formatCount } from '../units.js';
+
+export { formatBytes, formatCount, plural } from '../units.js';
 
 /** C0, DEL, C1, line and paragraph separators, and the characters that turn the direction of text. */
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -71,29 +74,12 @@ export function cutTo(text: string, width: number): string {
   return cut;
 }
 
-/** Decimal units, as `ls --si` and disk makers use. */
-export function formatBytes(bytes: number): string {
-  const units = ['B', 'kB', 'MB', 'GB', 'TB'];
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1000 && unit < units.length - 1) {
-    value /= 1000;
-    unit += 1;
-  }
-  return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
-}
-
 export function formatSeconds(seconds: number): string {
   if (seconds < 0.095) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
   const minutes = Math.floor(seconds / 60);
   const rest = Math.round(seconds - minutes * 60);
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
-}
-
-/** A whole number with commas. The language tables of Node take longer to load than most commands to run. */
-export function formatCount(count: number): string {
-  return String(count).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** Local time to the second: `2024-11-22 15:45:00`. */
@@ -103,7 +89,8 @@ export function formatTime(date: Date): string {
   return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
-/** `1 step`, `2 steps`. */
-export function plural(count: number, word: string): string {
-  return `${formatCount(count)} ${word}${count === 1 ? '' : 's'}`;
+/** Whole days, or hours where it is less than two of them. */
+export function formatAge(ms: number): string {
+  const hours = Math.max(0, Math.floor(ms / 3_600_000));
+  return hours < 48 ? `${hours} h` : `${formatCount(Math.floor(hours / 24))} d`;
 }

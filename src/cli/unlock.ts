@@ -1,5 +1,5 @@
 /** `firn unlock`: removes the lock of a build that is gone. */
-import { dirname, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { act, globalOptions, print } from './main.js';
 
@@ -12,12 +12,10 @@ export function defineUnlock(program: Command): void {
     .action((flags: { force?: boolean }, command: Command) =>
       act(async () => {
         const { disk } = await import('../files/disk.js');
-        const { removeLock } = await import('../engine/lock.js');
-        const { markUnswept } = await import('../engine/recover.js');
+        const { unlock } = await import('../engine/recover.js');
         const { CACHE_FOLDER } = await import('../project.js');
-        const path = join(resolve(globalOptions(command).directory), CACHE_FOLDER, 'lock');
-        await removeLock(disk, path, flags.force ?? false);
-        await markUnswept(disk, dirname(path));
+        const cache = join(resolve(globalOptions(command).directory), CACHE_FOLDER);
+        await unlock(disk, cache, flags.force ?? false);
         print('the lock is removed');
       }),
     );

@@ -1,11 +1,7 @@
 /** `firn versions`: which model made which run. */
-import { join } from 'node:path';
 import type { Command } from 'commander';
-import { FirnError } from '../errors.js';
-import type { Pipeline } from '../pipeline/load.js';
-import type { Registry } from '../runs/versions.js';
+import type { RegistryOptions, RegistryPlace } from '../registry.js';
 import { act, globalOptions, note, print, printJson } from './main.js';
-import { runNameIn } from './run-name.js';
 import { formatCount, plural, safe, table } from './text.js';
 
 export function defineVersions(program: Command): void {
@@ -33,21 +29,16 @@ Examples:
     .addHelpText('after', '\nExample:\n  firn versions register --version v1.0 --model nt-500m-1000g')
     .action(
       (flags: { version: string; model: string; description?: string; json?: boolean }, command: Command) =>
-        change(command, async ({ registry, lib }) => {
+        withRegistry(command, async ({ place, lib, options }) => {
           const { version, model, description } = flags;
-          const changed = lib.registerVersion(
-            registry,
+          const done = await lib.register(
+            place,
             { version, model, ...(description === undefined ? {} : { description }) },
-            new Date(),
+            options,
           );
+          const what = { added: '', described: ' already, now with this description', unchanged: ' already' };
           if (flags.json) printJson({ registered: version, model });
-          else {
-            const known = registry.versions.has(version);
-            const what =
-              changed === registry ? ' already' : known ? ' already, now with this description' : '';
-            print(`${safe(version)} (${safe(model)}) is registered${what}`);
-          }
-          return changed;
+          else print(`${safe(version)} (${safe(model)}) is registered${what[done]}`);
         }),
     );
 
@@ -59,26 +50,10 @@ Examples:
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExample:\n  firn versions tag-run My_Dataset/2024-12-01 --version v2.0')
     .action((run: string, flags: { version: string; force?: boolean; json?: boolean }, command: Command) =>
-      change(command, async ({ registry, lib, runs, runsDir, ownVersion }) => {
-        const { suggest } = await import('../pipeline/nearest.js');
-        const name = runNameIn(runsDir, run);
-        const own = ownVersion(name);
-        if (own !== undefined && own !== flags.version) {
-          throw new FirnError('conflict', `run ${name} says itself that ${own} made it`, {
-            advice: 'A run that another model makes belongs in a folder of its own.',
-          });
-        }
-        if (!runs.includes(name)) {
-          throw new FirnError('usage', `there is no run ${name}`, {
-            advice: suggest(name, runs.length > 20 ? runs.slice(0, 20) : runs),
-          });
-        }
-        const changed = lib.tagRun(registry, name, flags.version, new Date(), {
-          force: flags.force ?? false,
-        });
+      withRegistry(command, async ({ place, lib, options }) => {
+        const name = await lib.tag(place, run, flags.version, { ...options, force: flags.force ?? false });
         if (flags.json) printJson({ tagged: [name], version: flags.version });
         else print(`tagged ${safe(name)} with ${safe(flags.version)}`);
-        return changed;
       }),
     );
 
@@ -89,19 +64,16 @@ Examples:
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExample:\n  firn versions auto-tag --version v1.0')
     .action((flags: { version: string; json?: boolean }, command: Command) =>
-      change(command, async ({ registry, lib, runs, ownVersion }) => {
-        const untagged = runs.filter(
-          (name) => (lib.versionOf(registry, name) ?? ownVersion(name)) === undefined,
-        );
-        const { registry: changed, tagged } = lib.autoTag(registry, untagged, flags.version, new Date());
-        if (flags.json) printJson({ tagged, version: flags.version });
-        else {
-          for (const name of tagged) print(`tagged ${safe(name)}`);
-          print(
-            `${plural(tagged.length, 'run')} tagged with ${safe(flags.version)}, ${runs.length - tagged.length} had a version already`,
-          );
+      withRegistry(command, async ({ place, lib, options }) => {
+        const { tagged, others } = await lib.tagUntagged(place, flags.version, options);
+        if (flags.json) {
+          printJson({ tagged, version: flags.version });
+          return;
         }
-        return changed;
+        for (const name of tagged) print(`tagged ${safe(name)}`);
+        print(
+          `${plural(tagged.length, 'run')} tagged with ${safe(flags.version)}, ${others} had a version already`,
+        );
       }),
     );
 
@@ -111,10 +83,8 @@ Examples:
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExample:\n  firn versions list --json')
     .action((flags: { json?: boolean }, command: Command) =>
-      look(command, async ({ registry, lib }) => {
-        const all = lib
-          .listVersions(registry)
-          .map((version) => ({ ...version, runs: lib.runsOf(registry, version.version) }));
+      withRegistry(command, async ({ place, lib }) => {
+        const all = lib.versionsOf(place);
         if (flags.json) printJson({ versions: all });
         else if (all.length === 0) print('no version is registered; see `firn versions register --help`');
         else {
@@ -147,15 +117,10 @@ Examples:
     .option('--json', 'print one JSON object')
     .addHelpText('after', '\nExample:\n  firn versions compare v1.0 v2.0')
     .action((first: string, second: string, flags: { json?: boolean }, command: Command) =>
-      look(command, async ({ registry, lib, shapeOf }) => {
-        const { compareVersions } = await import('../runs/compare-versions.js');
-        const shapes = new Map<string, Shape | undefined>();
-        for (const version of [first, second]) {
-          for (const run of lib.runsOf(registry, version)) shapes.set(run, await shapeOf(run));
-        }
-        const comparison = compareVersions(registry, first, second, (name) => shapes.get(name));
+      withRegistry(command, async ({ place, lib }) => {
+        const { unread, ...comparison } = await lib.compare(place, first, second);
         for (const side of comparison.sides) {
-          const lost = side.runs.filter((run) => shapes.get(run) === undefined).map((run) => safe(run));
+          const lost = side.runs.filter((run) => unread.includes(run)).map((run) => safe(run));
           if (lost.length > 0)
             note(
               `note: not on disk or not readable, and not counted in the sequences of ${safe(side.version)}: ${lost.join(', ')}`,
@@ -195,90 +160,25 @@ Examples:
     );
 }
 
-interface Shape {
-  rows: number;
-  dims: number;
-}
-
 interface Context {
-  registry: Registry;
-  lib: typeof import('../runs/versions.js');
-  /** Names of the runs on disk. */
-  runs: string[];
-  /** Relative to the project. */
-  runsDir: string;
-  /** The version that stands beside a run that firn made. */
-  ownVersion: (run: string) => string | undefined;
-  shapeOf: (run: string) => Promise<Shape | undefined>;
-}
-
-/** Reads the registry and lets the action look at it. */
-function look(command: Command, action: (context: Context) => Promise<void>): Promise<void> {
-  return act(async () => {
-    const { root, pipeline } = await places(command);
-    await action(await contextOf(root, pipeline));
-    return undefined;
-  });
-}
-
-/** Reads the registry, and writes back what the action makes of it; one process at a time, or one would undo the other. */
-function change(command: Command, action: (context: Context) => Promise<Registry>): Promise<void> {
-  return act(async (signal) => {
-    const { disk } = await import('../files/disk.js');
-    const { acquireLock } = await import('../engine/lock.js');
-    const { CACHE_FOLDER } = await import('../project.js');
-    const { root, pipeline } = await places(command);
-    const lock = await acquireLock(disk, join(root, CACHE_FOLDER, 'versions.lock'), {
-      command: 'firn versions',
-      onWait: (holder) => note(`waiting for ${safe(holder)} to finish`),
-      signal,
-    });
-    try {
-      const context = await contextOf(root, pipeline);
-      const changed = await action(context);
-      if (changed !== context.registry) await context.lib.saveRegistry(disk, changed.path, changed);
-      return undefined;
-    } finally {
-      await lock.release();
-    }
-  });
-}
-
-async function contextOf(
-  root: string,
-  pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'>,
-): Promise<Context> {
-  const { disk } = await import('../files/disk.js');
-  const lib = await import('../runs/versions.js');
-  const { discoverRuns } = await import('../runs/discover.js');
-  const { openRun } = await import('../runs/run-array.js');
-  const { RUN_FACTS_FILE, versionInFacts } = await import('../runs/run-facts.js');
-  const { isRunName } = await import('../runs/run-name.js');
-  const registry = lib.loadRegistry(disk, join(root, pipeline.versionsFile));
-  const runsDir = join(root, pipeline.runsDir);
-  return {
-    registry,
-    lib,
-    runs: discoverRuns(disk, runsDir).runs.map((run) => run.name),
-    runsDir: pipeline.runsDir,
-    ownVersion: (run) => versionInFacts(disk, join(runsDir, run, RUN_FACTS_FILE)),
-    async shapeOf(run) {
-      if (!isRunName(run)) return undefined;
-      try {
-        const reader = await openRun(disk, join(runsDir, run));
-        await reader.close();
-        return { rows: reader.rows, dims: reader.dims };
-      } catch {
-        return undefined;
-      }
-    },
-  };
+  place: RegistryPlace;
+  lib: typeof import('../registry.js');
+  options: RegistryOptions;
 }
 
 /** Folders as pipeline.yaml names them, or the defaults where there is none. */
-async function places(
-  command: Command,
-): Promise<{ root: string; pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> }> {
-  const { projectPlaces } = await import('../project.js');
-  return projectPlaces(globalOptions(command).directory);
+function withRegistry(command: Command, action: (context: Context) => Promise<void>): Promise<void> {
+  return act(async (signal) => {
+    const { disk } = await import('../files/disk.js');
+    const { projectPlaces } = await import('../project.js');
+    const lib = await import('../registry.js');
+    const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
+    const { runsDir, versionsFile } = pipeline;
+    await action({
+      place: { port: disk, root, runsDir, versionsFile },
+      lib,
+      options: { signal, onWait: (holder) => note(`waiting for ${safe(holder)} to finish`) },
+    });
+    return undefined;
+  });
 }

@@ -45,32 +45,37 @@ being built, and is tried again when something that it reads has changed.
 Exit codes: 0 ended by Ctrl-C, 1 the first build could not begin, 2 the request or pipeline.yaml is wrong, 130 ended by
 Ctrl-C in the middle of a build.`,
     )
-    .action((targets: string[], flags: WatchFlags, command: Command) =>
-      act(
-        async (signal) => {
-          const { POLL_MS, watchProject } = await import('../watch/watch.js');
-          const reporter = flags.json
-            ? (await import('./reporters/watch-json.js')).watchJson()
-            : (await import('./reporters/watch-lines.js')).watchLines(flags.explain ?? false);
-          const pollMs = flags.poll === true ? POLL_MS : flags.poll && flags.poll * 1000;
-          try {
-            const { interrupted } = await watchProject({
-              ...globalOptions(command),
-              targets,
-              jobs: flags.jobs,
-              settleMs: flags.settle * 1000,
-              ...(pollMs === undefined ? {} : { pollMs }),
-              signal: flags.json ? AbortSignal.any([signal, nobodyReads()]) : signal,
-              onEvent: reporter.tell,
-            });
-            return interrupted ? EXIT.interrupted : EXIT.done;
-          } finally {
-            reporter.end();
-          }
-        },
-        { endsBySignal: true },
-      ),
-    );
+    .action((targets: string[], flags: WatchFlags, command: Command) => {
+      const { directory } = globalOptions(command);
+      return act((signal) => run(targets, flags, directory, signal), directory, { endsBySignal: true });
+    });
+}
+
+async function run(
+  targets: string[],
+  flags: WatchFlags,
+  directory: string,
+  signal: AbortSignal,
+): Promise<number> {
+  const { POLL_MS, watchProject } = await import('../watch/watch.js');
+  const reporter = flags.json
+    ? (await import('./reporters/watch-json.js')).watchJson()
+    : (await import('./reporters/watch-lines.js')).watchLines(flags.explain ?? false, directory);
+  const pollMs = flags.poll === true ? POLL_MS : flags.poll && flags.poll * 1000;
+  try {
+    const { interrupted } = await watchProject({
+      directory,
+      targets,
+      jobs: flags.jobs,
+      settleMs: flags.settle * 1000,
+      ...(pollMs === undefined ? {} : { pollMs }),
+      signal: flags.json ? AbortSignal.any([signal, nobodyReads()]) : signal,
+      onEvent: reporter.tell,
+    });
+    return interrupted ? EXIT.interrupted : EXIT.done;
+  } finally {
+    reporter.end();
+  }
 }
 
 /** Aborts when the reader of standard output has gone: what prints for a program has no use without it. */

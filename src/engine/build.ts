@@ -3,15 +3,15 @@
  * terminal.
  */
 import { FirnError, messageOf } from '../errors.js';
-import { type BuildOptions, journalIn, lockIn, openContext } from './context.js';
+import { type BuildOptions, journalIn, openContext } from './context.js';
 import { decide } from './decide.js';
 import { type BuildSummary, freshOutcome, type StepOutcome } from './events.js';
 import { type ExecuteContext, executeStep } from './execute.js';
 import { sightOf } from './failures.js';
 import { upstreamOf } from './graph.js';
-import { acquireLock, type Lock } from './lock.js';
+import type { Lock } from './lock.js';
 import { nothingToDo } from './nothing-to-do.js';
-import { recover, sweepStages, type Unfinished } from './recover.js';
+import { acquireBuildLock, recover, sweepStages, type Unfinished } from './recover.js';
 import { skippedOutcome, whySkip } from './skip.js';
 import type { Reason, Step } from './types.js';
 
@@ -23,7 +23,7 @@ export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
   const began = performance.now();
   const idle = await nothingToDo(options);
   if (idle !== undefined) return tell(options, idle, began);
-  const lock = await acquireLock(options.port, lockIn(options.cacheDirectory), {
+  const lock = await acquireBuildLock(options.port, options.cacheDirectory, {
     command: options.command,
     onWait: (holder) => options.emit({ type: 'waiting', holder }),
     signal: options.signal,
@@ -57,6 +57,7 @@ async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSumm
   }
   const context: ExecuteContext = {
     ...open,
+    cacheDirectory,
     journalDirectory,
     digesters: options.digesters,
     signal: options.signal,

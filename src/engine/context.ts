@@ -37,7 +37,7 @@ export interface BuildOptions extends OpenOptions {
   /** What others are told who waits for or holds the lock. */
   command: string;
   /** Why a step is to be left alone; those behind it are then skipped as well. */
-  hold?: (step: Step) => Reason | undefined;
+  holdBack?: (step: Step) => Reason | undefined;
   /** Steps that failed before: not repeated while they would fail again, and kept up to date. */
   failures?: Failures;
 }

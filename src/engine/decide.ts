@@ -91,7 +91,7 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
       );
       return { action: 'cleanup', reasons, record, ...known };
     }
-    return restorable(record, context)
+    return restorable(step, record, context)
       ? { action: 'restore', reasons: damaged, record, ...known }
       : { action: 'run', reasons: damaged, ...known };
   }
@@ -101,7 +101,7 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
       ? [{ code: 'new', text: 'never built' }]
       : explainChange(record.manifest, manifest, step.passedOver);
   const earlier = context.records.withKey(known.key);
-  if (earlier !== undefined && earlier.step === step.id && restorable(earlier, context)) {
+  if (earlier !== undefined && earlier.step === step.id && restorable(step, earlier, context)) {
     return { action: 'restore', reasons, record: earlier, ...known };
   }
   return { action: 'run', reasons, ...known };
@@ -148,6 +148,7 @@ async function damagedOutputs(step: Step, record: StepRecord, context: DecideCon
   return damaged;
 }
 
-function restorable(record: StepRecord, context: DecideContext): boolean {
+function restorable(step: Step, record: StepRecord, context: DecideContext): boolean {
+  if (step.rule.immutable) return false;
   return record.outputs.every((output) => context.store.has(output.stored ?? output.digest));
 }

@@ -68,7 +68,10 @@ export class Digests {
   }
 
   private look(request: DigestRequest): Look {
-    return look(this.port, this.root, this.digester(request.kind).files(request.path));
+    const digester = this.digester(request.kind);
+    const found = look(this.port, this.root, digester.files(request.path));
+    const standIn = found.signature === '' && digester.standIn?.(request.path);
+    return standIn ? look(this.port, this.root, [standIn]) : found;
   }
 
   /** The digest of what is on disk now, where it is remembered and may be believed. */
@@ -77,6 +80,12 @@ export class Digests {
     if (known === undefined) return undefined;
     const { signature, safe } = this.look(request);
     return signature === known.signature && safe <= BigInt(known.at) ? known.digest : undefined;
+  }
+
+  /** Whether what is on disk now surely differs from what is remembered: a file has come, gone or another size. */
+  hasOtherSize(request: DigestRequest): boolean {
+    const known = this.remembered.get(idOf(request));
+    return known !== undefined && sizesIn(known.signature) !== sizesIn(this.look(request).signature);
   }
 
   /** The digest of what is on disk now, from memory where that is safe. Undefined when nothing is there. */
@@ -118,6 +127,13 @@ export class Digests {
     const { signature, safe } = this.look(request);
     if (signature === '') return;
     await this.remember(idOf(request), signature, safe, digest);
+  }
+
+  /** Takes over a digest of bytes that were read elsewhere, from `at` (ns since 1970) on, of a file whose stat was this. */
+  async learn(request: DigestRequest, digest: Digest, stat: FileStat, at: bigint): Promise<void> {
+    const { signature } = this.look(request);
+    const [file] = this.digester(request.kind).files(request.path);
+    if (signature === signatureOf(file, stat)) await this.remember(idOf(request), signature, at, digest);
   }
 
   private async remember(id: string, signature: string, at: bigint, digest: Digest): Promise<void> {
@@ -162,11 +178,20 @@ function look(port: ReadPort, root: string, files: readonly string[]): Look {
     const stat = port.stat(`${root}${sep}${sep === '/' ? file : file.replaceAll('/', sep)}`);
     if (stat === undefined) continue;
     if (signature !== '') signature += '\n';
-    signature += `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
+    signature += signatureOf(file, stat);
     const after = safeAfter(stat);
     if (after > safe) safe = after;
   }
   return { signature, safe };
+}
+
+function signatureOf(file: string, stat: FileStat): string {
+  return `${JSON.stringify(file)}|${stat.kind}|${stat.size}|${stat.mtimeNs}|${stat.ctimeNs}|${stat.ino}`;
+}
+
+/** A signature without times and inodes. */
+function sizesIn(signature: string): string {
+  return signature.replace(/(?:\|\d+){3}$/gm, '');
 }
 
 /** From when on, in ns since 1970, a change of the file could not be missed within one tick. */

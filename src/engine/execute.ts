@@ -12,6 +12,7 @@ import { outputDigest } from './decide.js';
 import type { Digests } from './digests.js';
 import type { Listener } from './events.js';
 import type { Records } from './records.js';
+import { markUnswept } from './recover.js';
 import { Stage } from './stage.js';
 import { fileDigest, type Store } from './store.js';
 import {
@@ -30,6 +31,7 @@ import {
 export interface ExecuteContext {
   port: Port;
   root: string;
+  cacheDirectory: string;
   journalDirectory: string;
   digesters: ReadonlyMap<string, Digester>;
   digests: Digests;
@@ -59,7 +61,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
   for (const message of decision.memory?.warnings ?? []) run.warn(message);
   const began = performance.now();
   try {
-    await stage.open();
+    if (!step.rule.immutable) await stage.open();
     const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
     let result: RunResult = {};
     if (restored) {
@@ -68,6 +70,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
       result = await step.rule.run(step, run);
     }
     context.signal.throwIfAborted();
+    if (step.rule.immutable && !result.keep) throw new Error(`${step.rule.name} did not place its outputs`);
     const outputs = result.keep
       ? await keptOutputs(step, context)
       : await stagedOutputs(step, stage, run, context);
@@ -83,12 +86,17 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
       seconds: round((performance.now() - began) / 1000),
     };
     await finishStep(step, record, result.keep ? undefined : stage, context);
-    await removeReplaced(step, run, context);
+    if (step.removes !== undefined) {
+      // First: once its input is gone the step may be none any more, and then nobody would look for its folder.
+      await stage.close();
+      await removeReplaced(step, run, context);
+    }
     return { status: restored ? 'restored' : 'ran', stats: result.stats };
   } finally {
-    if (!isUnfinished(context, step.id)) {
-      await stage.close().catch((error: unknown) => {
-        // Neither a failure nor the cause of one: the step is done, or its own error says why not.
+    if (!step.rule.immutable && !isUnfinished(context, step.id)) {
+      await stage.close().catch(async (error: unknown) => {
+        // Neither a failure nor the cause of one: the step is done, or its own error says why not. The next build sees to it.
+        await markUnswept(context.port, context.cacheDirectory).catch(() => undefined);
         context.emit({
           type: 'warning',
           step: step.id,

@@ -11,10 +11,13 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, FirnError } from '../errors.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
+import { unlinkIfThere } from '../files/remove.js';
 import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
 
-const POLL_MS = 150;
+/** Between two looks at a lock that is held: at first, and at most. */
+const POLL_MS = { first: 10, most: 150 };
 const PREPARED = `${TEMPORARY_PREFIX}lock-`;
 
 export interface Holder {
@@ -37,16 +40,22 @@ export interface Lock {
   release(): Promise<void>;
 }
 
-/** Waits until the lock is ours; `onWait` is told once who holds it. */
-export async function acquireLock(
-  port: Port,
-  path: string,
-  options: { command: string; onWait: (holder: string) => void; signal?: AbortSignal },
-): Promise<Lock> {
+export interface LockOptions {
+  command: string;
+  /** Told once who holds it. */
+  onWait: (holder: string) => void;
+  signal?: AbortSignal;
+  /** The file of a dead holder moves here, so that it stays known that nobody has looked yet for what he left. */
+  mark?: string;
+}
+
+/** Waits until the lock is ours. */
+export async function acquireLock(port: Port, path: string, options: LockOptions): Promise<Lock> {
   const prepared = temporaryName(path, `lock-${placeOfPids()}-${process.pid}`);
   const name = `${randomBytes(8).toString('hex')}.json`;
   let tookOver = false;
   let told = false;
+  let wait = POLL_MS.first;
   try {
     await prepare(port, join(prepared, name), options.command);
     while (!(await tryRename(port, prepared, path))) {
@@ -56,12 +65,13 @@ export async function acquireLock(
         // Released or taken over a moment ago. Where a rename does not replace an empty folder, it has to go first.
         await port.removeDirectory(path).catch(() => undefined);
       } else if (found.gone) {
-        await unlinkIfThere(port, found.file);
+        await takeAway(port, found.file, options.mark);
         tookOver = true;
       } else {
         if (!told) options.onWait(describeHolder(found.holder));
         told = true;
-        await delay(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        await delay(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        wait = Math.min(1.5 * wait, POLL_MS.most);
       }
     }
   } catch (error) {
@@ -90,6 +100,8 @@ export interface FoundLock {
   holder: Holder | undefined;
   /** Whether that process is surely gone. */
   gone: boolean;
+  /** Whether it can be looked at from here, so that not being gone means that it runs. */
+  isNear: boolean;
 }
 
 /** Who holds the lock now; undefined when nobody does. */
@@ -100,16 +112,25 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
   const text = port.readText(file);
   if (text === undefined) return undefined;
   const holder = parseHolder(text);
-  return { file, holder, gone: holder !== undefined && isGone(holder) };
+  return {
+    file,
+    holder,
+    gone: holder !== undefined && isGone(holder),
+    isNear: holder !== undefined && isNear(holder),
+  };
 }
 
 export function describeHolder(holder: Holder | undefined): string {
-  return holder === undefined
-    ? 'a process that left no name'
-    : `${holder.command} (pid ${holder.pid} on ${holder.host})`;
+  if (holder === undefined) return 'a process that left no name';
+  const here = thisProcess('');
+  const seen = holder.boot === here.boot && holder.namespace === here.namespace;
+  const where = seen ? '' : ', in another container or on another machine, not to be seen from here';
+  return `${holder.command} (pid ${holder.pid} on ${holder.host}${where})`;
 }
 
 async function prepare(port: Port, file: string, command: string): Promise<void> {
+  // What is decided in the folder of the lock has to outlive a power cut.
+  await makeDurableDirectory(port, dirname(dirname(file)));
   await port.makeDirectory(dirname(file));
   const handle = await port.create(file);
   try {
@@ -132,9 +153,10 @@ async function tryRename(port: Port, folder: string, path: string): Promise<bool
   }
 }
 
-async function unlinkIfThere(port: Port, path: string): Promise<void> {
+/** One file, by its name: whoever else finds him dead may have been faster, and another holder has another file. */
+async function takeAway(port: Port, file: string, mark: string | undefined): Promise<void> {
   try {
-    await port.unlink(path);
+    await (mark === undefined ? port.unlink(file) : port.rename(file, mark));
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
   }
@@ -178,6 +200,13 @@ function isGone(holder: Holder): boolean {
   // One boot is one kernel, whatever its containers call themselves.
   if (here.boot === '' && holder.host !== here.host) return false;
   return holder.namespace === here.namespace && isDead(holder.pid, holder.started);
+}
+
+/** Whether its pid counts here. */
+function isNear(holder: Holder): boolean {
+  const here = thisProcess('');
+  const sameKernel = holder.boot === here.boot && (here.boot !== '' || holder.host === here.host);
+  return sameKernel && holder.namespace === here.namespace;
 }
 
 /** Of a pid of this namespace; `started` as in Holder. */
@@ -237,8 +266,11 @@ function readOrEmpty(path: string): string {
   }
 }
 
-/** For `firn unlock`: removes the lock of a holder that cannot be checked from here. */
-export async function removeLock(port: Port, path: string, force: boolean): Promise<void> {
+/**
+ * Removes the lock of a holder that cannot be checked from here; `mark` as for acquireLock. Throws FirnError (conflict) when
+ * he may live and it is not `force`d.
+ */
+export async function removeLock(port: Port, path: string, force: boolean, mark: string): Promise<void> {
   const found = readLock(port, path);
   if (found === undefined) throw new FirnError('missing', 'there is no lock', { path });
   if (!found.gone && !force) {
@@ -249,5 +281,6 @@ export async function removeLock(port: Port, path: string, force: boolean): Prom
       advice: 'If you are sure that it no longer runs, use `firn unlock --force`.',
     });
   }
-  await discard(port, path);
+  await takeAway(port, found.file, mark);
+  await port.removeDirectory(path).catch(() => undefined);
 }

@@ -4,6 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import { dirname } from 'node:path';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port, ReadPort, WriteHandle } from '../files/port.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import type { Json } from './types.js';
@@ -66,7 +67,7 @@ export class LogWriter {
 
   private async write(value: unknown): Promise<void> {
     if (this.handle === undefined) {
-      await this.port.makeDirectory(dirname(this.path));
+      await makeDurableDirectory(this.port, dirname(this.path));
       this.handle = await this.port.append(this.path);
     }
     // A line that a crash or a full disk cut short must not swallow this one.
@@ -86,6 +87,6 @@ export class LogWriter {
 
 /** Replaces the log as a whole. */
 export async function rewriteLog(port: Port, path: string, values: readonly unknown[]): Promise<void> {
-  await port.makeDirectory(dirname(path));
+  await makeDurableDirectory(port, dirname(path));
   await writeFileAtomic(port, path, values.map(encode).join(''));
 }

@@ -4,6 +4,8 @@
  * build left nothing behind. In any other case, also when something is wrong, it has no answer: the build takes the lock and decides anew.
  * Writes nothing but, once, the hint that spares the next one most of the looking.
  */
+
+import { isHalfWritten } from '../files/temporary.js';
 import { type BuildOptions, freshIn, journalIn, lockIn, openContext, recordsIn } from './context.js';
 import { decide } from './decide.js';
 import { freshOutcome, type StepOutcome } from './events.js';
@@ -76,7 +78,12 @@ async function decided(
 /** What shows that a build has ended since; undefined while one runs, waits, or has left something to be completed. */
 function tracesOfBuilds({ port, cacheDirectory }: BuildOptions): string | undefined {
   const names = port.list(cacheDirectory).map(({ name }) => name);
-  if (isLockWanted(lockIn(cacheDirectory), names) || names.includes(UNSWEPT)) return undefined;
+  if (
+    isLockWanted(lockIn(cacheDirectory), names) ||
+    names.includes(UNSWEPT) ||
+    names.some((name) => isHalfWritten(name))
+  )
+    return undefined;
   if (port.list(journalIn(cacheDirectory)).length > 0) return undefined;
   const records = port.stat(recordsIn(cacheDirectory));
   return records && [records.size, records.mtimeNs, records.ctimeNs, records.ino].join(' ');

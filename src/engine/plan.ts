@@ -11,7 +11,9 @@ import type { Records } from './records.js';
 import { afterCommits } from './recover.js';
 import type { Reason, Step } from './types.js';
 
+/** What a build would do about a step. */
 export interface PlannedStep {
+  /** `target` or `target:dataset/run`. */
   id: string;
   target: string;
   /** `maybe`: a step before it runs, and early cutoff may spare it. `blocked`: it would fail. */
@@ -19,6 +21,7 @@ export interface PlannedStep {
   reasons: Reason[];
   /** What the step would warn of. */
   warnings?: string[];
+  /** Why it would fail. */
   error?: unknown;
 }
 
@@ -53,11 +56,14 @@ async function planSteps(options: BuildOptions, context: OpenContext): Promise<P
   return [...planned.values()];
 }
 
-/** Records and disk as they will be once what a killed build had decided is complete. */
-export function openRecovered(options: OpenOptions): OpenContext {
+/**
+ * Records and disk as they will be once what a killed build had decided is complete. `recallOnly`: nothing is hashed, see
+ * Digests.
+ */
+export function openRecovered(options: OpenOptions, recallOnly = false): OpenContext {
   const { port, root, cacheDirectory } = options;
   const pending = pendingCommits(port, journalIn(cacheDirectory));
-  const context = openContext({ ...options, port: afterCommits(port, root, pending) }, false);
+  const context = openContext({ ...options, port: afterCommits(port, root, pending) }, false, recallOnly);
   for (const { record } of pending) context.records.assume(record);
   return context;
 }

@@ -4,10 +4,12 @@
  */
 import { basename, dirname, join } from 'node:path';
 import type { DirectoryEntry, Port } from '../files/port.js';
+import { removeHalfWritten, removeTree, unlinkIfThere } from '../files/remove.js';
 import { isTemporary } from '../files/temporary.js';
 import { type CommitPlace, finishCommit, type PendingCommit, pendingCommits } from './commit.js';
-import type { Lock } from './lock.js';
-import { removeLeftovers, removeTree } from './stage.js';
+import { lockIn } from './context.js';
+import { acquireLock, type Lock, type LockOptions, removeLock } from './lock.js';
+import { removeLeftovers } from './stage.js';
 import type { Store } from './store.js';
 import type { Step } from './types.js';
 
@@ -20,7 +22,7 @@ export interface RecoverPlace extends CommitPlace {
   store: Store;
 }
 
-/** In `cache/`: somebody took a dead build's lock away and did not look for what it left. */
+/** In `cache/`: the lock of a dead build was taken away, or one could not clean up; what it left is still to be looked for. */
 export const UNSWEPT = 'unswept';
 
 /** For whoever has just got the lock. A dead build may have left something beside the outputs of the pipeline's `steps`. */
@@ -31,11 +33,13 @@ export async function recover(
 ): Promise<Unfinished> {
   const { port, cacheDirectory } = place;
   const unfinished = await completeCommits(place);
-  const marked = port.stat(join(cacheDirectory, UNSWEPT)) !== undefined;
-  if (lock.tookOver || marked) {
+  // Hints are written without the lock as well; one that goes away under its writer is written another time.
+  await removeHalfWritten(port, cacheDirectory);
+  const mark = join(cacheDirectory, UNSWEPT);
+  if (lock.tookOver || port.stat(mark) !== undefined) {
     await sweepStages(place, steps);
     await place.store.removeLeftovers();
-    if (marked) await port.unlink(join(cacheDirectory, UNSWEPT));
+    await unlinkIfThere(port, mark);
   }
   return unfinished;
 }
@@ -51,6 +55,20 @@ export async function sweepStages(
   const pending = pendingCommits(port, journalDirectory);
   const needed = new Set(pending.flatMap(({ moves }) => moves.map(({ from }) => join(root, dirname(from)))));
   await removeLeftovers(port, root, steps, needed);
+}
+
+/** For whatever changes what builds make. Waits until nobody else does. */
+export function acquireBuildLock(
+  port: Port,
+  cacheDirectory: string,
+  options: Omit<LockOptions, 'mark'>,
+): Promise<Lock> {
+  return acquireLock(port, lockIn(cacheDirectory), { ...options, mark: join(cacheDirectory, UNSWEPT) });
+}
+
+/** For `firn unlock`: takes the lock of a build away that is gone, or held to be when it is `force`d. */
+export function unlock(port: Port, cacheDirectory: string, force: boolean): Promise<void> {
+  return removeLock(port, lockIn(cacheDirectory), force, join(cacheDirectory, UNSWEPT));
 }
 
 /** The next build looks for what a dead one left. */

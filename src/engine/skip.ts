@@ -22,7 +22,7 @@ export function whySkip(
   }
   if (options.signal.aborted) return { code: 'interrupted', text: 'the build was interrupted' };
   if (stopped) return { code: 'upstream', text: 'the build stopped at a failure' };
-  return options.hold?.(step) ?? options.failures?.standing(step, options);
+  return options.holdBack?.(step) ?? options.failures?.standing(step, options);
 }
 
 export function skippedOutcome({ id, target }: Step, reason: Reason): StepOutcome {

@@ -4,8 +4,10 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { basename, dirname, join } from 'node:path';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
-import { TEMPORARY_PREFIX } from '../files/temporary.js';
+import { removeTree } from '../files/remove.js';
+import { isStaged, TEMPORARY_PREFIX } from '../files/temporary.js';
 import type { Output, Step } from './types.js';
 
 export interface Move {
@@ -48,6 +50,7 @@ export class Stage {
     for (const parent of this.parents()) {
       for (let above = parent; above !== '.' && !this.isThere(above); above = dirname(above))
         this.madeParents.add(join(this.root, above));
+      await makeDurableDirectory(this.port, join(this.root, parent));
       await this.port.makeDirectory(join(this.root, parent, this.folder));
     }
   }
@@ -70,9 +73,6 @@ export class Stage {
   }
 }
 
-/** The folders of any step. */
-const STAGE_FOLDER = new RegExp(`^\\${TEMPORARY_PREFIX}[0-9a-f]{12}-[0-9a-f]{12}$`);
-
 /** Removes the staging folders that a killed build left beside the outputs of these steps, but for those `needed`. */
 export async function removeLeftovers(
   port: Port,
@@ -86,18 +86,7 @@ export async function removeLeftovers(
   for (const parent of parents) {
     for (const { name, kind } of port.list(parent)) {
       const folder = join(parent, name);
-      if (kind === 'directory' && STAGE_FOLDER.test(name) && !needed.has(folder))
-        await removeTree(port, folder);
+      if (kind === 'directory' && isStaged(name) && !needed.has(folder)) await removeTree(port, folder);
     }
   }
-}
-
-/** Removes a folder with all it holds; links are unlinked, never followed. */
-export async function removeTree(port: Port, path: string): Promise<void> {
-  for (const entry of port.list(path)) {
-    const inner = join(path, entry.name);
-    if (entry.kind === 'directory') await removeTree(port, inner);
-    else await port.unlink(inner);
-  }
-  if (port.stat(path) !== undefined) await port.removeDirectory(path);
 }

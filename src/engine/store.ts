@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
 import type { Port, ReadHandle } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
-import { hashFromFile, type StreamHash, streamHash } from '../workers/hashing.js';
+import { hashFromFile, type StreamHashes, streamHashes } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { giveBack, takeBlock } from '../workers/shared-blocks.js';
 
@@ -115,33 +115,45 @@ function ignoreAbsent(error: unknown): void {
   if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
+export interface DigestOptions {
+  signal?: AbortSignal | undefined;
+  onBytes?: ((bytes: number) => void) | undefined;
+  workers?: Workers | undefined;
+}
+
 /** `sha256:<hex>` of a file's bytes. One block is read while the one before it is hashed. */
 export async function fileDigest(
-  port: Port | Pick<Port, 'open'>,
+  port: Pick<Port, 'open'>,
   path: string,
-  options: {
-    signal?: AbortSignal | undefined;
-    onBytes?: (bytes: number) => void;
-    workers?: Workers | undefined;
-  } = {},
+  options: DigestOptions = {},
 ): Promise<string> {
+  return `sha256:${(await fileDigests(port, path, ['sha256'], options))[0]}`;
+}
+
+/** Digests of a file's bytes in hexadecimal, one an algorithm (as node:crypto names them), from one reading. */
+export async function fileDigests(
+  port: Pick<Port, 'open'>,
+  path: string,
+  algorithms: readonly string[],
+  options: DigestOptions = {},
+): Promise<string[]> {
   const handle = await port.open(path);
   try {
-    const hash = streamHash(handle.size, options.workers);
+    const hash = streamHashes(handle.size, options.workers, algorithms);
     const whole = { position: 0, bytes: Number.MAX_SAFE_INTEGER };
     if ((await hashFromFile(hash, handle, whole, options)) === undefined) {
       await hashBlocks(hash, handle, options);
     }
-    return `sha256:${await hash.digest()}`;
+    return await hash.digests();
   } finally {
     await handle.close();
   }
 }
 
 async function hashBlocks(
-  hash: StreamHash,
+  hash: Pick<StreamHashes, 'update'>,
   handle: ReadHandle,
-  options: { signal?: AbortSignal | undefined; onBytes?: (bytes: number) => void },
+  options: DigestOptions,
 ): Promise<void> {
   const blocks = [0, 1].map(() => takeBlock(Math.min(BLOCK, handle.size + 1)));
   let hashing: Promise<void> | undefined;

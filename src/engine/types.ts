@@ -5,6 +5,7 @@
 import type { Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 
+/** A value that JSON has. */
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** Something a step reads. `kind` picks the digester; two inputs with one id are the same thing. */
@@ -52,6 +53,8 @@ export interface Digest {
 export interface Digester {
   /** The files whose stat decides whether a stored digest still holds. */
   files(path: string): string[];
+  /** A file that speaks for the input where none of these is there, and then takes their part. */
+  standIn?(path: string): string;
   /** The content's digest; undefined when nothing is there. Throws FirnError when what is there is unusable. */
   digest(path: string, options: DigestOptions): Promise<Digest | undefined>;
 }
@@ -114,6 +117,11 @@ export interface Rule {
   expand(target: RuleTarget, view: ExpandView): StepDraft[];
   /** False where outputs are not worth a second place on disk (in cache/): they are made again when needed. */
   stored?: boolean;
+  /**
+   * What it made stays as it is. `run` gives all outputs their names itself, at once, never replaces any, and says `keep`;
+   * they are not restored from cache/, and `clean` spares them.
+   */
+  immutable?: true;
   /** Programs or libraries whose version is part of the key. */
   tools?(step: Step): ManifestEntry[];
   memory?(step: Step, context: MemoryContext): Memory | Promise<Memory>;
@@ -168,6 +176,8 @@ export interface KnownRun {
   hasNpz: boolean;
   /** Made by a step of this pipeline. */
   made: boolean;
+  /** Its files are elsewhere; what is here tells its digest, and cannot be read as an array. */
+  archived: boolean;
   /** The model version, looked up when asked for. */
   readonly version: string | undefined;
 }
@@ -185,8 +195,11 @@ export interface ExpandView {
   root: string;
   /** Relative to the project. */
   runsDir: string;
-  /** Sorted by name. */
-  runs(filter: RunFilter): KnownRun[];
+  versionsFile: string;
+  /** Beside each reference when undefined. */
+  releasesDir: string | undefined;
+  /** Sorted by name. Archived ones only when asked for: most rules can do nothing with them. */
+  runs(filter: RunFilter, options?: { archived?: boolean }): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
   /** Something a person should know though it is no mistake: a filter that selects nothing. */
@@ -250,6 +263,10 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
+/**
+ * What kind of cause made a step stale; or why it was skipped: `interrupted`, or, where one program builds again and again,
+ * `failed` (it failed before, and would again) and `incomplete` (an input is still being written).
+ */
 export type ReasonCode =
   | 'new'
   | 'forced'
@@ -261,9 +278,7 @@ export type ReasonCode =
   | 'cleanup'
   | 'upstream'
   | 'interrupted'
-  /** It failed before, and would again. */
   | 'failed'
-  /** What it reads is not complete. */
   | 'incomplete';
 
 /** One cause for a step to run, as data; `text` is for people. */

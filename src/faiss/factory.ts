@@ -67,6 +67,26 @@ export function factoryVersion(): string {
   }
 }
 
+let faiss: Promise<FirnError | undefined> | undefined;
+
+/** Why faiss-node cannot be loaded: asked once, of the process that would build, which loads it before its task. */
+export function whyNoFaiss(): Promise<FirnError | undefined> {
+  faiss ??= askForFaiss();
+  return faiss;
+}
+
+async function askForFaiss(): Promise<FirnError | undefined> {
+  const worker = startWorker({ task: 'search', path: '', k: 0, values: 0 });
+  worker.stdin.end();
+  try {
+    await collect(worker, 'no index');
+    return undefined;
+  } catch (error) {
+    // There is no such index: that it complains of it shows that it could be asked.
+    return error instanceof FirnError && error.kind === 'missing' ? error : undefined;
+  }
+}
+
 /**
  * Builds an index of every row, ids being row indices. Memory grows with the index: FAISS builds in memory.
  * @throws FirnError `missing` without faiss-node, `failed` with FAISS's own words when it refuses

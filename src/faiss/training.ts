@@ -14,8 +14,8 @@ const SAMPLE_ROWS = 65_536;
 const SAMPLE_VALUES = 64 * 1024 * 1024;
 
 /** Growth and drift up to which centroids are kept. */
-const GROWTH = 2;
-const DRIFT = 1.5;
+export const GROWTH = 2;
+export const DRIFT = 1.5;
 
 /** What an index says about its own training. */
 export interface Training {

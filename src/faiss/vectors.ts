@@ -25,7 +25,8 @@ export async function readIds(handle: ReadHandle, position: number, count: numbe
   return ids;
 }
 
-async function readAll(handle: ReadHandle, into: Uint8Array, position: number): Promise<void> {
+/** Fills `into`, or throws. */
+export async function readAll(handle: ReadHandle, into: Uint8Array, position: number): Promise<void> {
   if ((await handle.read(into, position)) === into.byteLength) return;
   throw new FirnError('input', 'became shorter while it was read', {
     path: handle.path,

@@ -1,6 +1,7 @@
 /** The real disk behind the port, over node:fs. Knows nothing above a file. */
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { errnoOf, FirnError } from '../errors.js';
 import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
 
@@ -17,12 +18,24 @@ function toStat(stat: fs.BigIntStats): FileStat {
     mtimeNs: stat.mtimeNs,
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
+    mode: Number(stat.mode) & 0o7777,
   };
 }
 
 function isAbsent(error: unknown): boolean {
   const code = errnoOf(error);
   return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** What goes by the number of an open file fails without its name. */
+async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) !== undefined && error instanceof Error && !('path' in error))
+      Object.assign(error, { path });
+    throw error;
+  }
 }
 
 /** Node refuses to read or write 2 GiB in one call. */
@@ -43,7 +56,9 @@ class DiskReadHandle implements ReadHandle {
     let filled = 0;
     while (filled < into.byteLength) {
       const bytes = Math.min(CALL_BYTES, into.byteLength - filled);
-      const { bytesRead } = await this.handle.read(into, filled, bytes, position + filled);
+      const { bytesRead } = await named(this.path, () =>
+        this.handle.read(into, filled, bytes, position + filled),
+      );
       if (bytesRead === 0) break;
       filled += bytesRead;
     }
@@ -82,6 +97,8 @@ class DiskWriteHandle implements WriteHandle {
   private unsent = 0;
   private sending: Promise<void> | undefined;
   private failure: { error: unknown } | undefined;
+  /** Where the furthest byte of a write came to stand. */
+  private furthest = 0;
 
   constructor(
     readonly path: string,
@@ -100,17 +117,18 @@ class DiskWriteHandle implements WriteHandle {
     let written = 0;
     while (written < data.byteLength) {
       const bytes = Math.min(CALL_BYTES, data.byteLength - written);
-      written += await writeAt(this.handle.fd, data, written, bytes, start + written);
+      const from = written;
+      written += await named(this.path, () => writeAt(this.handle.fd, data, from, bytes, start + from));
     }
     if (position === undefined) this.end = start + written;
+    this.furthest = Math.max(this.furthest, start + written);
     this.unsent += written;
     if (this.unsent >= WRITE_BACK_BYTES && this.sending === undefined) this.send();
   }
 
   private send(): void {
     this.unsent = 0;
-    this.sending = this.handle
-      .datasync()
+    this.sending = named(this.path, () => this.handle.datasync())
       .catch((error: unknown) => {
         this.failure = { error };
       })
@@ -123,7 +141,14 @@ class DiskWriteHandle implements WriteHandle {
     await this.sending;
     // A second fsync would say that all is well: the kernel tells of lost pages once.
     if (this.failure !== undefined) throw this.failure.error;
-    await this.handle.sync();
+    await named(this.path, () => this.handle.sync());
+    const { size } = await this.handle.stat();
+    if (size >= this.furthest) return;
+    throw new FirnError('failed', `has ${size} bytes on disk, and ${this.furthest} were written`, {
+      path: this.path,
+      advice:
+        'Something else cut it, or this disk or mount loses what it takes. Look at it before you go on.',
+    });
   }
 
   async close(): Promise<void> {
@@ -192,16 +217,6 @@ export const disk: Port = {
     }
   },
 
-  fileSystem(path) {
-    // The numbers of other systems mean something else.
-    if (process.platform !== 'linux') return undefined;
-    try {
-      return fs.statfsSync(path).type;
-    } catch {
-      return undefined;
-    }
-  },
-
   async open(path) {
     const handle = await fsp.open(path, 'r');
     try {
@@ -209,6 +224,36 @@ export const disk: Port = {
       return new DiskReadHandle(path, size, handle);
     } catch (error) {
       await handle.close();
+      throw error;
+    }
+  },
+
+  space(path) {
+    try {
+      const { type, bsize, blocks, bavail, files, ffree } = fs.statfsSync(path);
+      const device = fs.statSync(path, { bigint: true }).dev;
+      return { device, type, total: blocks * bsize, free: bavail * bsize, files, filesFree: ffree };
+    } catch (error) {
+      if (isAbsent(error)) return undefined;
+      throw error;
+    }
+  },
+
+  refusal(path, use) {
+    const { R_OK, W_OK, X_OK } = fs.constants;
+    try {
+      fs.accessSync(path, { read: R_OK, write: W_OK, execute: X_OK }[use]);
+      return undefined;
+    } catch (error) {
+      return errnoOf(error);
+    }
+  },
+
+  readLink(path) {
+    try {
+      return fs.readlinkSync(path);
+    } catch (error) {
+      if (isAbsent(error) || errnoOf(error) === 'EINVAL') return undefined;
       throw error;
     }
   },
@@ -224,7 +269,16 @@ export const disk: Port = {
   },
 
   async makeDirectory(path) {
-    await fsp.mkdir(path, { recursive: true });
+    // Not `recursive`: then Node says of a full disk that there is no such folder.
+    try {
+      await fsp.mkdir(path);
+    } catch (error) {
+      const code = errnoOf(error);
+      if (code === 'EEXIST' && disk.stat(path)?.kind === 'directory') return;
+      if (code !== 'ENOENT' || dirname(path) === path) throw error;
+      await disk.makeDirectory(dirname(path));
+      await disk.makeDirectory(path);
+    }
   },
 
   rename: (from, to) => fsp.rename(from, to),
@@ -235,7 +289,7 @@ export const disk: Port = {
     // Windows syncs only what is open for writing.
     const handle = await fsp.open(path, process.platform === 'win32' ? 'r+' : 'r');
     try {
-      await handle.sync();
+      await named(path, () => handle.sync());
     } finally {
       await handle.close();
     }
@@ -246,7 +300,7 @@ export const disk: Port = {
     if (process.platform === 'win32') return;
     const handle = await fsp.open(path, 'r');
     try {
-      await handle.sync();
+      await named(path, () => handle.sync());
     } finally {
       await handle.close();
     }
@@ -260,4 +314,8 @@ export const disk: Port = {
   async setTimes(path, mtimeMs) {
     await fsp.utimes(path, mtimeMs / 1000, mtimeMs / 1000);
   },
+
+  setMode: (path, mode) => fsp.chmod(path, mode),
+  hardLink: (path, to) => fsp.link(path, to),
+  link: (target, path) => fsp.symlink(target, path),
 };

@@ -12,11 +12,27 @@ export interface FileStat {
   mtimeNs: bigint;
   ctimeNs: bigint;
   ino: bigint;
+  /** Permission bits, such as 0o644; a port that stands in for the disk may not know them. */
+  mode?: number;
 }
 
 export interface DirectoryEntry {
   name: string;
   kind: 'file' | 'directory' | 'link' | 'other';
+}
+
+/** A file system, as statfs(2) tells of it. */
+export interface DiskSpace {
+  /** The same for all paths on it. */
+  device: bigint;
+  /** Which kind it is: the magic number of statfs(2). */
+  type: number;
+  /** bytes in all, and those that this user may still fill */
+  total: number;
+  free: number;
+  /** Files it can hold, and how many more; both 0 where there is no fixed number. */
+  files: number;
+  filesFree: number;
 }
 
 export interface ReadHandle {
@@ -53,9 +69,13 @@ export interface ReadPort {
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
-  /** The kind of file system that holds a path, as Linux numbers them (statfs, `f_type`); undefined where that is unknown. */
-  fileSystem(path: string): number | undefined;
+  /** What a symbolic link says; undefined when there is none. */
+  readLink(path: string): string | undefined;
   open(path: string): Promise<ReadHandle>;
+  /** The file system that holds `path`; undefined when nothing is there. */
+  space(path: string): DiskSpace | undefined;
+  /** The errno with which the system would refuse this user; undefined when it would not. */
+  refusal(path: string, use: 'read' | 'write' | 'execute'): string | undefined;
 }
 
 export interface WritePort {
@@ -76,6 +96,12 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
+  /** Permission bits of a file or directory. They hold nobody back who is root. */
+  setMode(path: string, mode: number): Promise<void>;
+  /** A second name for a file; EEXIST when it is taken, EPERM and kin where the file system has none. */
+  hardLink(path: string, to: string): Promise<void>;
+  /** A symbolic link at `path` that says `target`; EEXIST when the name is taken. */
+  link(target: string, path: string): Promise<void>;
 }
 
 export interface Port extends ReadPort, WritePort {}

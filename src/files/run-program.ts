@@ -20,6 +20,13 @@ export interface ProgramOptions {
   onLine: (line: string) => void;
 }
 
+/** Programs of this process that have not ended, for when firn itself is made to leave at once. */
+const running = new Set<ChildProcess>();
+
+function killAll(): void {
+  for (const child of running) signalGroup(child, 'SIGKILL');
+}
+
 /**
  * Runs `words[0]` with the other words as its arguments, and waits until it and whatever it left running in its group
  * has closed its output. Throws FirnError (failed), with its last lines, when it cannot be started or does not end well.
@@ -43,10 +50,9 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
       child.stderr?.destroy();
     }, GRACE_MS);
   };
-  // When firn itself is made to leave at once.
-  const kill = (): void => signalGroup(child, 'SIGKILL');
   options.signal.addEventListener('abort', stop, { once: true });
-  process.once('exit', kill);
+  if (running.size === 0) process.on('exit', killAll);
+  running.add(child);
   try {
     const ended = once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>;
     await Promise.all([eachLine(child.stdout, take), eachLine(child.stderr, take)]);
@@ -55,7 +61,8 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
     if (code !== 0) throw failure(words, code, signal, tail);
   } finally {
     clearTimeout(killer);
-    process.off('exit', kill);
+    running.delete(child);
+    if (running.size === 0) process.off('exit', killAll);
     options.signal.removeEventListener('abort', stop);
   }
 }

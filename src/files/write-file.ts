@@ -11,16 +11,18 @@ const LEFTOVERS = 1000;
 /**
  * Writes beside, syncs, renames, syncs the folder. On failure the temporary is gone and the old file as it was; only
  * when the last sync fails is the new content there, though a power cut may undo it. Two writers at once both succeed,
- * and one content wins. FirnError (failed) names `path` and the bytes it needs.
+ * and one content wins. FirnError (failed) names `path` and the bytes it needs. Who is killed leaves the temporary; it has
+ * `label` in its name, so that whoever may write there next can tell whose it is.
  */
 export async function writeFileAtomic(
   port: WritePort,
   path: string,
   data: string | Uint8Array,
+  label?: string,
 ): Promise<void> {
   const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
   try {
-    const handle = await createTemporary(port, path);
+    const handle = await createTemporary(port, path, label);
     try {
       await writeDurably(handle, bytes);
       await port.rename(handle.path, path);
@@ -44,10 +46,14 @@ export async function writeFileAtomic(
   }
 }
 
-async function createTemporary(port: WritePort, path: string): Promise<WriteHandle> {
+async function createTemporary(
+  port: WritePort,
+  path: string,
+  label: string | undefined,
+): Promise<WriteHandle> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await port.create(temporaryName(path));
+      return await port.create(temporaryName(path, label));
     } catch (error) {
       if (errnoOf(error) !== 'EEXIST' || tries === LEFTOVERS) throw error;
     }

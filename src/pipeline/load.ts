@@ -16,6 +16,8 @@ import type { validate as Validate } from './validate.js';
 export const DEFAULT_RUNS = 'consolidated_data/runs';
 export const DEFAULT_VERSIONS = 'data/reference/embedding_versions.json';
 const DEFAULT_CACHE_LIMIT = '2GB';
+/** The same in bytes. */
+export const DEFAULT_CACHE_BYTES = 2e9;
 
 /** One object: what checks it is looked up once. */
 const SCHEMA = pipelineSchema();
@@ -30,6 +32,8 @@ export interface Pipeline {
   /** Relative to the project. */
   runsDir: string;
   versionsFile: string;
+  /** Relative to the project; beside each reference when undefined. */
+  releasesDir?: string;
   /** bytes */
   cacheLimit: number;
   /** By name, in the order of the file. */
@@ -51,6 +55,7 @@ interface RawTarget {
 interface RawPipeline {
   runs?: string;
   versions?: string;
+  releases?: string;
   cache?: { limit?: string };
   targets: { [name: string]: RawTarget };
 }
@@ -80,12 +85,14 @@ export async function loadPipeline(
     targets.set(name, await readTarget(source, name, target, rule, validate));
   }
   checkNames(source, targets);
-  const field = (name: 'runs' | 'versions', fallback: string) =>
+  const field = (name: 'runs' | 'versions' | 'releases', fallback: string) =>
     checkProjectPath(raw[name] ?? fallback, (message, advice) => source.error([name], message, advice));
   return {
     path,
     runsDir: field('runs', DEFAULT_RUNS),
     versionsFile: field('versions', DEFAULT_VERSIONS),
+    // As it is remembered: JSON has no undefined.
+    ...(raw.releases === undefined ? {} : { releasesDir: field('releases', raw.releases) }),
     cacheLimit: parseSize(raw.cache?.limit ?? DEFAULT_CACHE_LIMIT, () =>
       source.error(['cache', 'limit'], `"${raw.cache?.limit}" is no size`, 'Write it as 500MB or 2GB.'),
     ),

@@ -18,6 +18,7 @@ const builtIn: { [name: string]: () => Promise<{ default: Rule }> } = {
   consolidate: () => import('../../rules/consolidate.js'),
   embed: () => import('../../rules/embed.js'),
   index: () => import('../../rules/index.js'),
+  release: () => import('../../rules/release.js'),
 };
 
 export function builtInRuleNames(): string[] {

@@ -70,6 +70,10 @@ export function pipelineSchema(): Schema {
         ...text,
         description: 'The registry of model versions. Default: data/reference/embedding_versions.json.',
       },
+      releases: {
+        ...text,
+        description: 'The folder of releases. Default: releases/ in the directory of each reference.',
+      },
       cache: {
         type: 'object',
         additionalProperties: false,

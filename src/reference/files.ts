@@ -3,6 +3,9 @@ import { join } from 'node:path';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 
+/** Where a reference is expected when nobody says where it is. */
+export const DEFAULT_REFERENCE = 'data/reference';
+
 export const EMBEDDINGS_FILE = 'consolidated_embeddings.npy';
 export const METADATA_FILE = 'consolidated_metadata.json';
 export const INDEX_FILE = 'consolidated_index.faiss';
@@ -15,12 +18,14 @@ export interface ReferenceFiles {
   index: string | undefined;
 }
 
-/** `consolidated_*`, or the older `reference_*`. Throws FirnError when the directory holds neither. */
+/**
+ * `consolidated_*`, the one array of a release with its metadata, or the older `reference_*`. Throws FirnError when the
+ * directory holds none of them.
+ */
 export function findReference(port: ReadPort, directory: string): ReferenceFiles {
-  for (const prefix of ['consolidated', 'reference']) {
-    const embeddings = join(directory, `${prefix}_embeddings.npy`);
-    const metadata = join(directory, `${prefix}_metadata.json`);
-    const index = join(directory, `${prefix}_index.faiss`);
+  const called = [namesOf('consolidated'), ...releasedNames(port, directory), namesOf('reference')];
+  for (const names of called) {
+    const [embeddings, metadata, index] = names.map((name) => join(directory, name));
     if (port.stat(embeddings)?.kind !== 'file') continue;
     if (port.stat(metadata)?.kind !== 'file') {
       throw new FirnError('missing', 'the metadata of this reference is not there', {
@@ -34,4 +39,20 @@ export function findReference(port: ReadPort, directory: string): ReferenceFiles
     path: directory,
     advice: `Expected ${EMBEDDINGS_FILE} and ${METADATA_FILE}. Run \`firn build\`, or name another directory with --reference.`,
   });
+}
+
+type Names = [embeddings: string, metadata: string, index: string];
+
+function namesOf(prefix: string): Names {
+  return [`${prefix}_embeddings.npy`, `${prefix}_metadata.json`, `${prefix}_index.faiss`];
+}
+
+/** `X.npy` with `X.json`, when there is one such pair: as releases are called, whatever their directory is. */
+function releasedNames(port: ReadPort, directory: string): Names[] {
+  const names = new Set(port.list(directory).flatMap(({ name, kind }) => (kind === 'file' ? [name] : [])));
+  const stems = [...names]
+    .filter((name) => name.endsWith('.npy'))
+    .map((name) => name.slice(0, -'.npy'.length))
+    .filter((stem) => names.has(`${stem}.json`));
+  return stems.length === 1 ? [[`${stems[0]}.npy`, `${stems[0]}.json`, `${stems[0]}.faiss`]] : [];
 }

@@ -19,6 +19,8 @@ const ROWS_AT_ONCE = 1000;
 const HEAD_START = Buffer.from('{\n  "');
 /** Stands in firn's metadata and nowhere else, however it is laid out. */
 const REWRITTEN_KEY = Buffer.from('"layout"');
+/** What is read of a file that was written anew. */
+const HEAD_FIELDS = ['embedding_dim', 'total_sequences', 'total_runs', 'firn', 'runs'];
 const SEQUENCES_KEY = Buffer.from('\n  "sequences": [');
 
 export interface ReferenceFacts {
@@ -29,6 +31,8 @@ export interface ReferenceFacts {
   embeddings: string;
   /** An index of these rows is trained on the first so many; on all of them when undefined. */
   trainedRows?: number | undefined;
+  /** Of a release: what it is called, and its date. */
+  release?: { name: string; tag: string; date: string } | undefined;
 }
 
 interface Head {
@@ -42,48 +46,59 @@ interface Head {
     embeddings: string;
     layout: string;
     trained_rows?: number;
+    release?: { name: string; tag: string; date: string };
     check: string;
   };
   runs: (Range & { start: number })[];
 }
 
-/** The same facts give the same bytes. `sequences` off leaves the per-row list empty. */
+export interface MetadataOptions {
+  /** Off leaves the per-row list empty. */
+  sequences: boolean;
+  signal?: AbortSignal;
+}
+
 export async function writeMetadata(
   port: WritePort,
   path: string,
   facts: ReferenceFacts,
-  options: { sequences: boolean; signal?: AbortSignal },
+  options: MetadataOptions,
 ): Promise<void> {
-  const head = JSON.stringify(headOf(facts), null, 2);
   const lines = await LineWriter.create(port, path);
   try {
-    await lines.write(`${head.slice(0, head.lastIndexOf('\n}'))},\n  "sequences": [`);
-    let first = true;
-    if (options.sequences) {
-      for (const range of facts.ranges) {
-        options.signal?.throwIfAborted();
-        const dataset = JSON.stringify(range.dataset);
-        const run = JSON.stringify(range.run_id);
-        // The container may change from .npy to .npz and back; the name of the source does not.
-        const source = JSON.stringify(`${range.dataset}/${range.run_id}/embeddings.npy`);
-        const before = `\n    {"dataset": ${dataset}, "run_id": ${run}, "seq_idx": `;
-        const after = `, "source_file": ${source}}`;
-        for (let from = 0; from < range.count; from += ROWS_AT_ONCE) {
-          let text = '';
-          for (let i = from; i < Math.min(range.count, from + ROWS_AT_ONCE); i++) {
-            text += `${first ? '' : ','}${before}${i}${after}`;
-            first = false;
-          }
-          await lines.write(text);
-        }
-      }
-    }
-    await lines.write(first ? ']\n}\n' : '\n  ]\n}\n');
+    for (const text of metadataText(facts, options)) await lines.write(text);
     await lines.finish();
   } catch (error) {
     await lines.abort();
     throw error;
   }
+}
+
+/** The text of the file, piece by piece. The same facts give the same text. */
+export function* metadataText(facts: ReferenceFacts, options: MetadataOptions): Generator<string> {
+  const head = JSON.stringify(headOf(facts), null, 2);
+  yield `${head.slice(0, head.lastIndexOf('\n}'))},\n  "sequences": [`;
+  let first = true;
+  if (options.sequences) {
+    for (const range of facts.ranges) {
+      options.signal?.throwIfAborted();
+      const dataset = JSON.stringify(range.dataset);
+      const run = JSON.stringify(range.run_id);
+      // The container may change from .npy to .npz and back; the name of the source does not.
+      const source = JSON.stringify(`${range.dataset}/${range.run_id}/embeddings.npy`);
+      const before = `\n    {"dataset": ${dataset}, "run_id": ${run}, "seq_idx": `;
+      const after = `, "source_file": ${source}}`;
+      for (let from = 0; from < range.count; from += ROWS_AT_ONCE) {
+        let text = '';
+        for (let i = from; i < Math.min(range.count, from + ROWS_AT_ONCE); i++) {
+          text += `${first ? '' : ','}${before}${i}${after}`;
+          first = false;
+        }
+        yield text;
+      }
+    }
+  }
+  yield first ? ']\n}\n' : '\n  ]\n}\n';
 }
 
 function headOf(facts: ReferenceFacts): Head {
@@ -105,6 +120,7 @@ function headOf(facts: ReferenceFacts): Head {
     embeddings: facts.embeddings,
     layout: layoutDigest(facts.ranges),
     ...(facts.trainedRows === undefined ? {} : { trained_rows: facts.trainedRows }),
+    ...(facts.release === undefined ? {} : { release: facts.release }),
   };
   return {
     total_sequences: starts[starts.length - 1],
@@ -151,7 +167,37 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
     dtype: head.firn.dtype.slice(1) as Dtype,
     embeddings: head.firn.embeddings,
     trainedRows: head.firn.trained_rows,
+    ...(head.firn.release === undefined ? {} : { release: head.firn.release }),
   };
+}
+
+/**
+ * What in firn's metadata does not add up: ranges that leave gaps or overlap, a run that stands twice, totals that are not
+ * those of the ranges. Empty when all does, and for what `readMetadata` refuses or does not know.
+ */
+export async function metadataProblems(port: ReadPort, path: string): Promise<string[]> {
+  const head = (await readHead(port, path)) ?? (await readRewritten(port, path));
+  if (head?.firn === undefined || !Array.isArray(head.runs)) return [];
+  const problems: string[] = [];
+  const names = new Set<string>();
+  let rows = 0;
+  for (const { dataset, run_id, start, count } of head.runs) {
+    const name = `${dataset}/${run_id}`;
+    if (start !== rows) problems.push(`the rows of ${name} begin at ${start}, expected ${rows}`);
+    if (!Number.isSafeInteger(count) || count < 0) problems.push(`${name} has ${count} rows`);
+    if (names.has(name)) problems.push(`${name} stands there twice`);
+    names.add(name);
+    rows += count;
+  }
+  const totals: [field: 'total_sequences' | 'total_runs', expected: number][] = [
+    ['total_sequences', rows],
+    ['total_runs', head.runs.length],
+  ];
+  for (const [field, expected] of totals) {
+    if (head[field] !== undefined && head[field] !== expected)
+      problems.push(`${field} is ${head[field]}, and the ranges give ${expected}`);
+  }
+  return problems;
 }
 
 /** What stands before the sequences; undefined when the file is not laid out as firn lays it out. */
@@ -170,7 +216,7 @@ async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head
   // Loaded here: hardly any reference needs it.
   const { JSONParser } = await import('@streamparser/json');
   const head: { [name: string]: unknown } = {};
-  const parser = new JSONParser({ paths: ['$.embedding_dim', '$.firn', '$.runs'], keepStack: false });
+  const parser = new JSONParser({ paths: HEAD_FIELDS.map((name) => `$.${name}`), keepStack: false });
   let failed = false;
   parser.onValue = ({ value, key }) => {
     head[String(key)] = value;
@@ -237,6 +283,21 @@ async function readHeadText(port: ReadPort, path: string): Promise<string | unde
       position += read;
     }
     return undefined;
+  } finally {
+    await handle.close();
+  }
+}
+
+/** As an empty list ends the file, when firn wrote it. */
+const NO_SEQUENCES = '"sequences": []\n}\n';
+
+/** Whether the file lists every row; also said of one that another program wrote anew. */
+export async function listsSequences(port: ReadPort, path: string): Promise<boolean> {
+  const handle = await port.open(path);
+  try {
+    const end = Buffer.alloc(Math.min(handle.size, NO_SEQUENCES.length));
+    await handle.read(end, handle.size - end.length);
+    return end.toString('latin1') !== NO_SEQUENCES;
   } finally {
     await handle.close();
   }

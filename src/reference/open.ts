@@ -24,6 +24,8 @@ export interface OpenReference {
   /** Undefined when another program wrote the metadata. */
   facts: ReferenceFacts | undefined;
   embeddings: ArrayReader;
+  /** Which rows came from where, in the order of rows; a run may have several pieces. */
+  sources: readonly RowSource[];
   originOf(row: number): RowOrigin;
   /** Names (`dataset/run`) in the order of their first rows. */
   runs(): string[];
@@ -55,6 +57,7 @@ export async function openReference(port: ReadPort, directory: string): Promise<
     files,
     facts,
     embeddings,
+    sources,
     originOf(row) {
       const i = rangeAt(starts, row);
       if (i === undefined) throw new FirnError('usage', `there is no row ${row}`, { path: files.embeddings });

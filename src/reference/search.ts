@@ -38,19 +38,25 @@ export interface ReferenceIndex {
   /** The first so many rows are what the index answers for; 0 when it cannot be used. */
   usable: number;
   note?: string;
+  /** Of an index that is behind or of other rows. */
+  howToMend: string;
   close(): Promise<void>;
 }
 
-/** Opens the index of a reference, if there is one; only its header is read. */
-export async function openReferenceIndex(port: ReadPort, reference: OpenReference): Promise<ReferenceIndex> {
+/** Opens the index of a reference, if there is one; only its header is read. `howToMend` ends the notes, see howToIndex. */
+export async function openReferenceIndex(
+  port: ReadPort,
+  reference: OpenReference,
+  howToMend = 'a target with the rule `index` mends that',
+): Promise<ReferenceIndex> {
   const path = reference.files.index;
   if (path === undefined) {
-    const note = 'there is no index here: every row was compared';
-    return { index: undefined, metric: 'l2', usable: 0, note, close: async () => undefined };
+    const note = `there is no index here: every row was compared; ${howToMend}`;
+    return { index: undefined, metric: 'l2', usable: 0, note, howToMend, close: async () => undefined };
   }
   const trailer = await readTrailer(port, path);
   const index = await openIndex(port, path);
-  return { index, ...stateOf(index, trailer, reference), close: () => index.close() };
+  return { index, ...stateOf(index, trailer, reference, howToMend), howToMend, close: () => index.close() };
 }
 
 /** How much of the reference the index answers for. */
@@ -58,6 +64,7 @@ function stateOf(
   { header }: OpenIndex,
   trailer: Trailer | undefined,
   { facts, embeddings }: OpenReference,
+  howToMend: string,
 ): Pick<ReferenceIndex, 'metric' | 'usable' | 'note'> {
   // FAISS's other kinds are known by what firn noted when it had them made.
   const metric = header.kind !== 'other' ? header.metric : trailer?.metric === 'ip' ? 'ip' : 'l2';
@@ -65,7 +72,7 @@ function stateOf(
   const unusable = (problem: string) => ({
     metric,
     usable: 0,
-    note: `the index ${problem} and was not used, every row was compared; \`firn build\` makes it anew`,
+    note: `the index ${problem} and was not used, every row was compared; ${howToMend}`,
   });
   if (header.kind !== 'other' && header.dims !== embeddings.dims)
     return unusable(`has ${header.dims} dimensions`);
@@ -79,7 +86,7 @@ function stateOf(
 
 export async function searchReference(
   { embeddings }: OpenReference,
-  { index, metric, usable, note }: ReferenceIndex,
+  { index, metric, usable, note, howToMend }: ReferenceIndex,
   request: NeighbourRequest,
 ): Promise<NeighbourAnswer> {
   const { query, k, exclude = [], nprobe, signal } = request;
@@ -104,7 +111,7 @@ export async function searchReference(
   const approximate = index.header.kind === 'other';
   // Also of an index that says it fits: a build that was killed may have replaced the array and not yet the metadata.
   if (!(await areRows(found, embeddings, query, metric, approximate))) {
-    return exactly('the index is of other rows and was not used, every row was compared; build it again');
+    return exactly(`the index is of other rows and was not used, every row was compared; ${howToMend}`);
   }
   const behind = embeddings.rows - usable;
   if (behind === 0) return { neighbours: found, metric, method: 'index' };
@@ -113,7 +120,7 @@ export async function searchReference(
     neighbours: mergeNeighbours([found, missing], k, metric),
     metric,
     method: 'both',
-    note: `the index is behind by ${behind} rows, which were compared one by one; \`firn build\` brings it up`,
+    note: `the index is behind by ${behind} rows, which were compared one by one; ${howToMend}`,
   };
 }
 

@@ -7,6 +7,7 @@ export interface RunShape {
   dims: number;
 }
 
+/** One of two versions that are compared. */
 export interface VersionSide extends ModelVersion {
   /** `dataset/run`, in code-unit order. */
   runs: string[];
@@ -18,7 +19,8 @@ export interface VersionSide extends ModelVersion {
   dims: number[];
 }
 
-export interface Comparison {
+/** Two versions side by side. */
+export interface VersionComparison {
   sides: [VersionSide, VersionSide];
   sameModel: boolean;
   /** Datasets that have runs of both, of the first only, of the second only. */
@@ -36,8 +38,8 @@ export function compareVersions(
   first: string,
   second: string,
   shapeOf: (run: string) => RunShape | undefined = () => undefined,
-): Comparison {
-  const sides: Comparison['sides'] = [side(registry, first, shapeOf), side(registry, second, shapeOf)];
+): VersionComparison {
+  const sides: VersionComparison['sides'] = [side(registry, first, shapeOf), side(registry, second, shapeOf)];
   const [a, b] = sides.map(({ datasets }) => new Set(datasets)) as [Set<string>, Set<string>];
   return {
     sides,

@@ -158,3 +158,11 @@ export function toOrdered(value: unknown): OrderedJson {
   }
   throw new TypeError(`a ${typeof value} has no place in JSON`);
 }
+
+/** Ordered JSON as an ordinary value: numbers as JavaScript has them, objects without their order. */
+export function toPlain(value: OrderedJson): unknown {
+  if (value instanceof NumberText) return Number(value.text);
+  if (Array.isArray(value)) return value.map(toPlain);
+  if (value instanceof Map) return Object.fromEntries([...value].map(([key, item]) => [key, toPlain(item)]));
+  return value;
+}

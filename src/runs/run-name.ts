@@ -1,4 +1,5 @@
-/** What can be the name of a run. Pure; knows no disk. */
+/** What can be the name of a run, and how people name one. Pure; knows no disk. */
+import { isAbsolute, relative, resolve, sep } from 'node:path';
 
 /** `dataset/run`, neither of them hidden: such a name joined to the runs folder stays inside it. */
 export function isRunName(text: string): boolean {
@@ -6,4 +7,16 @@ export function isRunName(text: string): boolean {
   return (
     parts.length === 2 && parts.every((part) => part !== '' && !part.startsWith('.') && !part.includes('\0'))
   );
+}
+
+/** `dataset/run`, also from the path of its folder, which is what completion in a shell gives. */
+export function runNameIn(runsDir: string, text: string): string {
+  const plain = text.replace(/^(\.\/)+/, '').replace(/\/+$/, '');
+  return plain.startsWith(`${runsDir}/`) ? plain.slice(runsDir.length + 1) : plain;
+}
+
+/** The same, also from an absolute path; `root` is the project's folder, `runsDir` relative to it. */
+export function runNameAt(root: string, runsDir: string, text: string): string {
+  if (!isAbsolute(text)) return runNameIn(runsDir, text);
+  return relative(resolve(root, runsDir), text).replaceAll(sep, '/');
 }

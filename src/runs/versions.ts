@@ -5,7 +5,9 @@
  */
 import { dirname } from 'node:path';
 import { FirnError } from '../errors.js';
-import type { ReadPort, WritePort } from '../files/port.js';
+import { makeDurableDirectory } from '../files/make-directory.js';
+import type { Port, ReadPort } from '../files/port.js';
+import { removeHalfWritten } from '../files/remove.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import { suggest } from '../pipeline/nearest.js';
 import {
@@ -28,6 +30,7 @@ export interface Registry {
   readonly document: JsonObject;
 }
 
+/** A registered version of a model. */
 export interface ModelVersion {
   version: string;
   model: string;
@@ -89,10 +92,13 @@ export function loadRegistry(port: ReadPort, path: string): Registry {
   return text === undefined ? emptyRegistry(path) : parseRegistry(text, path);
 }
 
-/** Replaces the file as a whole, and makes its folder when missing. */
-export async function saveRegistry(port: WritePort, path: string, registry: Registry): Promise<void> {
-  await port.makeDirectory(dirname(path));
-  await writeFileAtomic(port, path, formatOrdered(registry.document));
+const UNFINISHED = 'versions';
+
+/** Replaces the file as a whole, and makes its folder when missing. Only one process may do so at a time. */
+export async function saveRegistry(port: Port, path: string, registry: Registry): Promise<void> {
+  await makeDurableDirectory(port, dirname(path));
+  await removeHalfWritten(port, dirname(path), UNFINISHED);
+  await writeFileAtomic(port, path, formatOrdered(registry.document), UNFINISHED);
 }
 
 /** The version a run is tagged with. */

@@ -9,6 +9,7 @@ export interface WaitedFor {
   missing?: string;
 }
 
+/** What happens while a project is watched. */
 export type WatchEvent =
   /** At the beginning, and when the way to notice changes becomes another one. `why`: what keeps folders from being watched. */
   | { type: 'watching'; how: 'events'; folders: number }
@@ -26,5 +27,3 @@ export type WatchEvent =
   | { type: 'build'; event: BuildEvent }
   /** All that can be done now is done. `failing`: steps that failed and are not tried again until something changes. */
   | { type: 'idle'; failing: string[] };
-
-export type WatchListener = (event: WatchEvent) => void;

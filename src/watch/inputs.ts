@@ -4,6 +4,7 @@ import { whatIsMissing } from '../arrays/incomplete.js';
 import { type Input, inputId, type Step } from '../engine/types.js';
 import { errnoOf } from '../errors.js';
 import type { Port, ReadPort } from '../files/port.js';
+import { STUB_FILE } from '../runs/archived.js';
 import { NPY_FILE, NPZ_FILE } from '../runs/discover.js';
 import { RUN_FACTS_FILE } from '../runs/run-facts.js';
 import type { Sighting } from './settling.js';
@@ -75,7 +76,9 @@ function folderOf(path: string): string {
 
 /** The files that make out an input. */
 function filesOf({ kind, path }: Input): string[] {
-  return kind === 'run' ? [NPY_FILE, NPZ_FILE, RUN_FACTS_FILE].map((name) => `${path}/${name}`) : [path];
+  return kind === 'run'
+    ? [NPY_FILE, NPZ_FILE, STUB_FILE, RUN_FACTS_FILE].map((name) => `${path}/${name}`)
+    : [path];
 }
 
 function lookAt(

@@ -48,7 +48,7 @@ export interface Sight {
   unsettled: Unsettled[];
   /** Besides those of the project. */
   warnings: string[];
-  hold: (step: Step) => Reason | undefined;
+  holdBack: (step: Step) => Reason | undefined;
   /** Absolute; where changes would show. */
   folders: Set<string>;
 }
@@ -80,7 +80,7 @@ export class Lookout {
       problem,
       unsettled: [],
       warnings: [],
-      hold: () => undefined,
+      holdBack: () => undefined,
       folders: new Set([root]),
     };
     if (project === undefined) {
@@ -109,7 +109,7 @@ export class Lookout {
       for (const { id, rule } of steps) if (rule.own) reasons.set(id, { code: 'rule', text });
       sight.warnings = [text];
     }
-    sight.hold = ({ id }) => reasons.get(id);
+    sight.holdBack = ({ id }) => reasons.get(id);
     return sight;
   }
 

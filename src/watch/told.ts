@@ -2,7 +2,7 @@
 import { relative } from 'node:path';
 import type { Project } from '../project.js';
 import { textOf } from '../system-errors.js';
-import type { WaitedFor, WatchListener } from './events.js';
+import type { WaitedFor, WatchEvent } from './events.js';
 import type { Unsettled } from './settling.js';
 
 export class Told {
@@ -10,7 +10,7 @@ export class Told {
   private warned: ReadonlySet<string> = new Set();
   private waitedFor = '[]';
 
-  constructor(private readonly tell: WatchListener) {}
+  constructor(private readonly tell: (event: WatchEvent) => void) {}
 
   /** `of`: where it arises; undefined when there is none any more. */
   problem(of: 'pipeline' | 'build', error: unknown, goesOn: boolean): void {

@@ -12,7 +12,7 @@ import { disk } from '../files/disk.js';
 import type { Port } from '../files/port.js';
 import { build, holderOf, type Project } from '../project.js';
 import { Alarm } from './alarm.js';
-import type { WatchEvent, WatchListener } from './events.js';
+import type { WatchEvent } from './events.js';
 import { type FolderListener, type FolderWatch, watchFolders } from './folders.js';
 import { Lookout, type Sight } from './lookout.js';
 import { findRemote } from './network.js';
@@ -26,22 +26,28 @@ const RESCAN_MS = 60_000;
 /** How often it is asked whether another build has ended. */
 const LOCK_MS = 250;
 
+/** What to watch, and how. */
 export interface WatchOptions {
   /** The folder of pipeline.yaml. */
   directory: string;
-  /** All when empty. */
+  /** Names of targets, which stand for all they depend on; every target when empty. */
   targets?: readonly string[];
-  /** Steps side by side (1). */
+  /** How many independent steps run side by side (1). */
   jobs?: number;
   /** Ends the watch; a build that runs is interrupted. */
   signal: AbortSignal;
-  onEvent: WatchListener;
+  /** Told everything that happens, in order. */
+  onEvent: (event: WatchEvent) => void;
   /** How long an input has to stay the same until it counts as written, in ms (2000). */
   settleMs?: number;
   /** Look so often instead of watching folders, in ms. */
   pollMs?: number;
   /** How often to look for what was not noticed, in ms (60,000). */
   rescanMs?: number;
+}
+
+/** What stands in for the world, for tests. */
+export interface WatchPlace {
   port?: Port;
   /** milliseconds since 1970 */
   now?: () => number;
@@ -53,8 +59,11 @@ export interface WatchOptions {
  * Builds now and at every change until the signal aborts. Throws FirnError when pipeline.yaml is wrong at the beginning;
  * later it is told, and the last one that could be used stays in use. `interrupted`: a build was cut off by the end.
  */
-export async function watchProject(options: WatchOptions): Promise<{ interrupted: boolean }> {
-  const watch = new Watch(options);
+export async function watchProject(
+  options: WatchOptions,
+  place: WatchPlace = {},
+): Promise<{ interrupted: boolean }> {
+  const watch = new Watch(options, place);
   try {
     return await watch.run();
   } finally {
@@ -83,8 +92,12 @@ class Watch {
   private settlingSince: number | undefined;
   private lastBuildMs: number | undefined;
 
-  constructor(private readonly options: WatchOptions) {
-    const { port = disk, now = Date.now, targets = [], settleMs = SETTLE_MS, pollMs } = options;
+  constructor(
+    private readonly options: WatchOptions,
+    private readonly place: WatchPlace,
+  ) {
+    const { targets = [], settleMs = SETTLE_MS, pollMs } = options;
+    const { port = disk, now = Date.now } = place;
     this.root = resolve(options.directory);
     this.port = port;
     this.settleMs = settleMs;
@@ -146,7 +159,7 @@ class Watch {
       this.announce({ type: 'watching', how: 'polling', seconds: this.pollMs / 1000 });
       return;
     }
-    this.folders ??= (this.options.watchFolders ?? watchFolders)({
+    this.folders ??= (this.place.watchFolders ?? watchFolders)({
       onHint: (path) => {
         const inside = relative(this.root, path).replaceAll(sep, '/');
         if (!isIgnored(inside, this.ignored)) this.alarm.hint();
@@ -176,7 +189,7 @@ class Watch {
   }
 
   /** True when a build was interrupted. */
-  private async buildIfTime({ project, unsettled, hold }: Sight): Promise<boolean> {
+  private async buildIfTime({ project, unsettled, holdBack }: Sight): Promise<boolean> {
     if (project === undefined) return false;
     const at = this.clock();
     this.settlingSince = unsettled.some(isAboutToSettle) ? (this.settlingSince ?? at) : undefined;
@@ -188,7 +201,7 @@ class Watch {
       return false;
     }
     this.settlingSince = undefined;
-    const { summary, hasStarted } = await this.build(project, hold);
+    const { summary, hasStarted } = await this.build(project, holdBack);
     this.lastBuildMs = this.clock() - at;
     if (summary === undefined) return false;
     const done = summary.outcomes.filter(({ status }) => status === 'ran' || status === 'restored');
@@ -203,7 +216,7 @@ class Watch {
   /** No summary when it could not even begin, or was ended before it had. `hasStarted`: a step of it. */
   private async build(
     project: Project,
-    hold: Sight['hold'],
+    holdBack: Sight['holdBack'],
   ): Promise<{ summary?: BuildSummary; hasStarted: boolean }> {
     const { targets = [], jobs = 1, signal, onEvent } = this.options;
     let hasStarted = false;
@@ -215,7 +228,7 @@ class Watch {
         keepGoing: true,
         signal,
         command: 'firn watch',
-        hold,
+        holdBack,
         failures: this.failures,
         onEvent(event) {
           hasStarted ||= event.type === 'start';

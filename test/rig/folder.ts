@@ -8,8 +8,8 @@ process.on('exit', () => {
   for (const folder of made) rmSync(folder, { recursive: true, force: true });
 });
 
-export function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'firn-test-'));
+export function temporaryFolder(parent = tmpdir()): string {
+  const folder = mkdtempSync(join(parent, 'firn-test-'));
   made.push(folder);
   return folder;
 }

@@ -96,12 +96,13 @@ export function seededValues(seed: number, count: number): Float32Array {
 }
 
 export class TestProject {
-  readonly root = temporaryFolder();
+  readonly root: string;
 
   /** Added to the environment of the program. */
   env: Record<string, string> = {};
 
-  constructor(pipeline?: string) {
+  constructor(pipeline?: string, root = temporaryFolder()) {
+    this.root = root;
     if (pipeline !== undefined) this.write('pipeline.yaml', pipeline);
   }
 

@@ -1,14 +1,14 @@
 /** Which reporter suits standard error. */
 import type { Listener } from '../../engine/events.js';
+import { isGitHubLog } from '../github.js';
+import { canDraw } from '../main.js';
+import { githubReporter } from './github.js';
 import { plainReporter } from './plain.js';
 import { terminalReporter } from './terminal.js';
 
-/** Whether a line may be drawn over. */
-export function isTerminal(): boolean {
-  return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
-}
-
-export function chooseReporter(explain: boolean): Listener {
+/** `directory`: the project's. */
+export function chooseReporter(explain: boolean, directory: string): Listener {
+  if (isGitHubLog()) return githubReporter(explain, directory);
   const plain = plainReporter(explain);
-  return isTerminal() ? terminalReporter(plain) : plain;
+  return canDraw() ? terminalReporter(plain) : plain;
 }

@@ -1,5 +1,5 @@
 /** A build as lines, for logs and pipes: one line when a step starts, one when it ends. Messages to standard error. */
-import type { BuildSummary, Listener, StepOutcome } from '../../engine/events.js';
+import type { BuildEvent, BuildSummary, Listener, StepOutcome } from '../../engine/events.js';
 import type { Json } from '../../engine/types.js';
 import { whyText } from '../build.js';
 import { errorText, note, print } from '../main.js';
@@ -7,52 +7,45 @@ import { formatBytes, formatCount, formatSeconds, plural, safe } from '../text.j
 
 export function plainReporter(explain: boolean): Listener {
   return (event) => {
-    switch (event.type) {
-      case 'waiting':
-        note(`waiting for ${safe(event.holder)} to finish`);
-        break;
-      case 'start':
-        note(`${event.restore ? 'restore' : 'run'} ${safe(event.step)}: ${whyText(event, explain)}`);
-        break;
-      case 'log':
-        note(`  ${safe(event.step)}| ${safe(event.line)}`);
-        break;
-      case 'warning':
-        note(`warning: ${event.step === undefined ? '' : `${safe(event.step)}: `}${safe(event.message)}`);
-        break;
-      case 'finish':
-        showFinish(event.outcome, event.finished, event.steps);
-        break;
-      case 'end':
-        print(summaryLine(event.summary));
-        break;
-      default:
-        break;
-    }
+    const line = lineOf(event, explain);
+    if (line !== undefined) note(line);
+    if (event.type === 'end') print(summaryLine(event.summary));
   };
 }
 
-function showFinish(outcome: StepOutcome, finished: number, steps: number): void {
+/** The message for an event; undefined for those that are not worth a line, and for the end, which is a result. */
+export function lineOf(event: BuildEvent, explain: boolean): string | undefined {
+  switch (event.type) {
+    case 'waiting':
+      return `waiting for ${safe(event.holder)} to finish`;
+    case 'start':
+      return `${event.restore ? 'restore' : 'run'} ${safe(event.step)}: ${whyText(event, explain)}`;
+    case 'log':
+      return `  ${safe(event.step)}| ${safe(event.line)}`;
+    case 'warning':
+      return `warning: ${event.step === undefined ? '' : `${safe(event.step)}: `}${safe(event.message)}`;
+    case 'finish':
+      return finishLine(event.outcome, event.finished, event.steps);
+    default:
+      return undefined;
+  }
+}
+
+function finishLine(outcome: StepOutcome, finished: number, steps: number): string | undefined {
   const head = `[${finished}/${steps}]`;
   const id = safe(outcome.id);
   switch (outcome.status) {
     case 'ran':
     case 'restored':
-      note(
-        `${head} ${outcome.status === 'ran' ? 'built' : 'restored'} ${id} in ${formatSeconds(outcome.seconds)}${statsText(outcome.stats)}`,
-      );
-      break;
+      return `${head} ${outcome.status === 'ran' ? 'built' : 'restored'} ${id} in ${formatSeconds(outcome.seconds)}${statsText(outcome.stats)}`;
     case 'failed':
-      note(`${head} FAILED ${id}: ${errorText(outcome.error)}`);
-      break;
+      return `${head} FAILED ${id}: ${errorText(outcome.error)}`;
     case 'interrupted':
-      note(`${head} interrupted ${id}`);
-      break;
+      return `${head} interrupted ${id}`;
     case 'skipped':
-      note(`${head} skipped ${id}: ${whyText(outcome, false)}`);
-      break;
+      return `${head} skipped ${id}: ${whyText(outcome, false)}`;
     default:
-      break;
+      return undefined;
   }
 }
 
@@ -63,7 +56,7 @@ function statsText(stats: { [name: string]: Json } | undefined): string {
 }
 
 /** What a step said of itself, for people: its numbers and words. */
-export function statsOf(stats: { [name: string]: Json } | undefined): string {
+export function statsOf(stats: { [name: string]: Json } | null | undefined): string {
   const parts: string[] = [];
   for (const [name, value] of Object.entries(stats ?? {})) {
     if (typeof value === 'number') parts.push(`${name} ${showNumber(name, value)}`);

@@ -3,8 +3,7 @@ import type { BuildEvent } from '../../engine/events.js';
 import { textOf } from '../../system-errors.js';
 import type { WatchEvent } from '../../watch/events.js';
 import { outcomeJson } from '../build.js';
-import { print } from '../main.js';
-import { formatJson } from '../text.js';
+import { printJson } from '../main.js';
 import { isNews, type WatchReporter } from './watch-lines.js';
 
 export function watchJson(): WatchReporter {
@@ -13,7 +12,7 @@ export function watchJson(): WatchReporter {
   let isNew = true;
   const line = (value: object): void => {
     isNew = true;
-    print(formatJson({ time: new Date().toISOString(), ...value }, 0));
+    printJson({ time: new Date().toISOString(), ...value }, 0);
   };
   return {
     tell(event: WatchEvent) {

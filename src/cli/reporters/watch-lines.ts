@@ -1,9 +1,9 @@
 /** A watch as lines: those of each build, and when what happened. On a terminal one more below, of what it waits for. */
 import type { BuildEvent, BuildSummary, Listener } from '../../engine/events.js';
 import type { WaitedFor, WatchEvent } from '../../watch/events.js';
-import { errorText, note } from '../main.js';
+import { canDraw, errorText, note } from '../main.js';
 import { cutTo, formatTime, plural, safe } from '../text.js';
-import { chooseReporter, isTerminal } from './choose.js';
+import { chooseReporter } from './choose.js';
 
 /** Inputs that are told one by one; there may be hundreds. */
 const TOLD = 5;
@@ -14,9 +14,10 @@ export interface WatchReporter {
   end(): void;
 }
 
-export function watchLines(explain: boolean): WatchReporter {
-  const status = statusLine(isTerminal());
-  const build = buildLines(chooseReporter(explain));
+/** `directory`: the project's. */
+export function watchLines(explain: boolean, directory: string): WatchReporter {
+  const status = statusLine(canDraw());
+  const build = buildLines(chooseReporter(explain, directory));
   const told = new Set<string>();
   let way = '';
   let waiting: WaitedFor[] = [];
