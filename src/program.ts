@@ -8,6 +8,7 @@ import { FIRN_VERSION } from './firn-version.js';
 const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = {
   init: async () => (await import('./cli/init.js')).defineInit,
   build: async () => (await import('./cli/build.js')).defineBuild,
+  watch: async () => (await import('./cli/watch.js')).defineWatch,
   status: async () => (await import('./cli/status.js')).defineStatus,
   why: async () => (await import('./cli/why.js')).defineWhy,
   graph: async () => (await import('./cli/graph.js')).defineGraph,
