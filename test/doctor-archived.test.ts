@@ -28,6 +28,11 @@ const CASES: { [what: string]: Broken } = {
     breaks: (project) => archived(project).then(() => undefined),
     args: ['--full'],
   },
+  'nor where only its reference is asked about': {
+    finds: [],
+    breaks: (project) => archived(project).then(() => undefined),
+    args: ['reference'],
+  },
   'its stub was altered': {
     finds: ['archive-stub'],
     async breaks(project) {

@@ -34,8 +34,8 @@ export function safeLines(text: string): string {
 }
 
 /** JSON that a terminal cannot be fooled with: what `safe` would show is written as JSON's own escapes. */
-export function formatJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(UNSAFE, (char) =>
+export function formatJson(value: unknown, indent = 2): string {
+  return JSON.stringify(value, null, indent).replace(UNSAFE, (char) =>
     char === '\n' ? char : char.replace(/[\s\S]/g, escapeUnit),
   );
 }
@@ -100,6 +100,13 @@ export function formatSeconds(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   const rest = Math.round(seconds - minutes * 60);
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Local time to the second: `2024-11-22 15:45:00`. */
+export function formatTime(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 /** Whole days, or hours where it is less than two of them. */

@@ -71,7 +71,9 @@ async function* archives(context: DoctorContext): AsyncIterable<Finding> {
     const folder = resolve(context.root, stub.archived);
     if (context.port.stat(folder) === undefined) {
       const archive = folder.slice(0, -run.name.length - 1);
-      away.set(archive, [...(away.get(archive) ?? []), run.name]);
+      const names = away.get(archive);
+      if (names === undefined) away.set(archive, [run.name]);
+      else names.push(run.name);
       continue;
     }
     const wrong = await damagedIn(context, folder, stub.files);

@@ -163,8 +163,11 @@ export class DoctorContext {
     );
   }
 
+  /** Whether a run (`dataset/run`) is archived, also where that run is not asked about. */
   isArchived(name: string): boolean {
-    return this.once('archived names', () => new Set(this.archived().map((run) => run.name))).has(name);
+    return this.once('archived names', () => new Set(this.discovered().archived.map((run) => run.name))).has(
+      name,
+    );
   }
 
   /** Runs whose files are elsewhere. */

@@ -182,7 +182,7 @@ async function* retained(context: DoctorContext): AsyncIterable<Finding> {
       'reference-retained',
       shown,
       `holds rows of ${plural(only.length, 'run')} that ${one ? 'is' : 'are'} no longer on disk, and may be the only copy: ${someOf(only)}`,
-      `Back the folder up, for example with ${command('rsync', '-a', `${shown}/`, `/backup/${shown}/`)}.`,
+      `${command('firn', 'backup', 'DIR')} makes another one, with DIR on another disk.`,
     );
   }
 }

@@ -157,6 +157,25 @@ export class Digests {
     await this.log?.append(entry).catch(() => undefined);
   }
 
+  /** Ids of what is remembered in vain: its files are gone, or have changed since. */
+  stale(): string[] {
+    return [...this.remembered.values()].flatMap(({ id, signature }) => {
+      const kind = id.slice(0, id.indexOf(':'));
+      const isKnown = this.digesters.has(kind) && signature !== '';
+      return isKnown && this.look({ kind, path: id.slice(kind.length + 1) }).signature === signature
+        ? []
+        : [id];
+    });
+  }
+
+  /** Forgets these, and rewrites the log. */
+  async forget(ids: readonly string[]): Promise<void> {
+    await this.log?.close();
+    for (const id of ids) this.remembered.delete(id);
+    await rewriteLog(this.port, this.file, [...this.remembered.values()] as unknown as Json[]);
+    this.lines = this.remembered.size;
+  }
+
   /** Closes the log, rewriting it when most of its lines are outdated. */
   async close(): Promise<void> {
     await this.log?.close();

@@ -122,9 +122,9 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
 
 export function describeHolder(holder: Holder | undefined): string {
   if (holder === undefined) return 'a process that left no name';
-  const here = thisProcess('');
-  const seen = holder.boot === here.boot && holder.namespace === here.namespace;
-  const where = seen ? '' : ', in another container or on another machine, not to be seen from here';
+  const where = isNear(holder)
+    ? ''
+    : ', in another container or on another machine, not to be seen from here';
   return `${holder.command} (pid ${holder.pid} on ${holder.host}${where})`;
 }
 

@@ -100,6 +100,31 @@ export class Records {
     return [...this.latest.values()];
   }
 
+  /** Every record, the latest of each step last, by step. */
+  histories(): ReadonlyMap<string, readonly StepRecord[]> {
+    return this.history;
+  }
+
+  /** Whether some file is known to be firn's by this record only. */
+  isWriter(record: StepRecord): boolean {
+    return record.outputs.some(({ path }) => this.writtenBy.get(path)?.key === record.key);
+  }
+
+  /** Drops records for good, and rewrites the log. A step that loses its latest is as if it had never been built. */
+  async drop(dropped: readonly StepRecord[]): Promise<void> {
+    const gone = new Set(dropped.map(({ step, key }) => `${step}\0${key}`));
+    const isGone = ({ step, key }: StepRecord): boolean => gone.has(`${step}\0${key}`);
+    for (const [step, records] of [...this.history]) {
+      const kept = records.filter((record) => !isGone(record));
+      if (kept.length === 0) this.history.delete(step);
+      else this.history.set(step, kept);
+    }
+    for (const [path, record] of [...this.writtenBy]) if (isGone(record)) this.writtenBy.delete(path);
+    for (const [step, record] of [...this.latest]) if (isGone(record)) this.latest.delete(step);
+    for (const [key, record] of [...this.byKey]) if (isGone(record)) this.byKey.delete(key);
+    await this.compact();
+  }
+
   /** As `add`, until the program ends: for a plan over what a build will find. */
   assume(record: StepRecord): void {
     this.take(record);

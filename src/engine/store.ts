@@ -2,9 +2,9 @@
  * Stored outputs, by the digest of their bytes, so that going back to an earlier state is a copy and not a computation.
  * Bounded, the longest unused leave first. A stored file is only believed after its digest was checked.
  */
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
-import type { DirectoryEntry, Port, ReadHandle } from '../files/port.js';
+import type { Port, ReadHandle } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
 import { hashFromFile, type StreamHashes, streamHashes } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
@@ -16,6 +16,15 @@ const COPY_LIMIT = 64 * 1024 * 1024;
 const BLOCK = 2 * 1024 * 1024;
 /** By how much of its limit the store may grow before a build of many steps trims it on the way. */
 const OVERSHOOT = 0.1;
+
+export interface StoredFile {
+  /** Absolute. */
+  path: string;
+  /** bytes */
+  size: number;
+  /** When it was stored or last restored, in ns since 1970. */
+  used: bigint;
+}
 
 export class Store {
   /** bytes stored since the last trim */
@@ -80,30 +89,40 @@ export class Store {
 
   /** Removes the half copies of a killed build. */
   async removeLeftovers(): Promise<void> {
-    for (const { folder, entry } of this.entries()) {
-      if (isTemporary(entry.name)) await this.port.unlink(join(folder, entry.name));
-    }
+    for (const { path } of this.leftovers()) await this.port.unlink(path);
   }
 
-  /** What lies in the folders that the store makes; another program's folders are not looked into, nor are links. */
-  private *entries(): Generator<{ folder: string; entry: DirectoryEntry }> {
-    for (const { name, kind } of this.port.list(this.directory)) {
-      if (kind !== 'directory' || !/^[0-9a-f]{2}$/.test(name)) continue;
-      const folder = join(this.directory, name);
-      for (const entry of this.port.list(folder)) if (entry.kind === 'file') yield { folder, entry };
+  /** Half copies: only a killed build leaves any. Absolute paths. */
+  leftovers(): StoredFile[] {
+    return this.files().filter(({ path }) => isTemporary(path));
+  }
+
+  /** Every stored output. */
+  objects(): (StoredFile & { digest: string })[] {
+    return this.files().flatMap((file) => {
+      const digest = `sha256:${basename(file.path)}`;
+      return isDigest(digest) && this.pathOf(digest) === file.path ? [{ ...file, digest }] : [];
+    });
+  }
+
+  /** What stands in its folders; another program's are not looked into, nor are links. */
+  private files(): StoredFile[] {
+    const files: StoredFile[] = [];
+    for (const folder of this.port.list(this.directory)) {
+      if (folder.kind !== 'directory' || !/^[0-9a-f]{2}$/.test(folder.name)) continue;
+      for (const { name, kind } of this.port.list(join(this.directory, folder.name))) {
+        const path = join(this.directory, folder.name, name);
+        const stat = kind === 'file' ? this.port.stat(path) : undefined;
+        if (stat !== undefined) files.push({ path, size: stat.size, used: stat.mtimeNs });
+      }
     }
+    return files;
   }
 
   /** Removes the longest unused files until the store is within its limit. Bytes freed. */
   async trim(limit = this.limit): Promise<number> {
     this.added = 0;
-    const files: { path: string; size: number; used: bigint }[] = [];
-    for (const { folder, entry } of this.entries()) {
-      if (!isDigest(`sha256:${entry.name}`)) continue;
-      const path = join(folder, entry.name);
-      const stat = this.port.stat(path);
-      if (stat?.kind === 'file') files.push({ path, size: stat.size, used: stat.mtimeNs });
-    }
+    const files = this.objects();
     let total = files.reduce((sum, file) => sum + file.size, 0);
     let freed = 0;
     files.sort((a, b) => (a.used < b.used ? -1 : a.used > b.used ? 1 : 0));

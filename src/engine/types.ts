@@ -265,7 +265,10 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
-/** What kind of cause made a step stale. */
+/**
+ * What kind of cause made a step stale; or why it was skipped: `interrupted`, or, where one program builds again and again,
+ * `failed` (it failed before, and would again) and `incomplete` (an input is still being written).
+ */
 export type ReasonCode =
   | 'new'
   | 'forced'
@@ -275,7 +278,10 @@ export type ReasonCode =
   | 'memory'
   | 'output'
   | 'cleanup'
-  | 'upstream';
+  | 'upstream'
+  | 'interrupted'
+  | 'failed'
+  | 'incomplete';
 
 /** One cause for a step to run, as data; `text` is for people. */
 export interface Reason {

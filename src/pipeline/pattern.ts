@@ -45,17 +45,38 @@ export function findFiles(
   pattern: string,
   passedOver: PassedOver = () => undefined,
 ): FileMatch[] {
+  const { files } = walk(port, root, pattern, passedOver);
+  return [...files].sort().flatMap((path) => {
+    const wildcards = matchPattern(pattern, path);
+    return wildcards === undefined ? [] : [{ path, wildcards }];
+  });
+}
+
+/** The folders below `root` in which a file that matches could appear; some may not be there. `''` is `root` itself. */
+export function findFolders(port: ReadPort, root: string, pattern: string): string[] {
+  return [...walk(port, root, pattern, () => undefined).folders];
+}
+
+/** What may match, and where it was looked for. */
+function walk(
+  port: ReadPort,
+  root: string,
+  pattern: string,
+  passedOver: PassedOver,
+): { files: Set<string>; folders: Set<string> } {
   // `**` twice in a row would walk every folder twice.
   const parts = pattern.replace(/(?<![^/])(?:\*\*\/)+/g, '**/').split('/');
   if (parts[parts.length - 1] === '**') parts.push('*');
-  const found = new Set<string>();
+  const files = new Set<string>();
+  const folders = new Set<string>();
   const visit = (folder: string, depth: number): void => {
     const part = parts[depth];
     const last = depth === parts.length - 1;
+    if (last || isPattern(part)) folders.add(folder);
     if (!isPattern(part)) {
       const path = below(folder, part);
       if (!last) visit(path, depth + 1);
-      else if (port.stat(join(root, path))?.kind === 'file') found.add(path);
+      else if (port.stat(join(root, path))?.kind === 'file') files.add(path);
       return;
     }
     if (part === '**') visit(folder, depth + 1);
@@ -76,15 +97,12 @@ export function findFiles(
       }
       const kind = entry.kind === 'link' ? behindLink(port, join(root, path)) : entry.kind;
       if (kind === undefined) passedOver(path, 'is a link that leads nowhere');
-      else if (last && kind === 'file') found.add(path);
+      else if (last && kind === 'file') files.add(path);
       else if (!last && kind === 'directory') visit(path, depth + 1);
     }
   };
   visit('', 0);
-  return [...found].sort().flatMap((path) => {
-    const wildcards = matchPattern(pattern, path);
-    return wildcards === undefined ? [] : [{ path, wildcards }];
-  });
+  return { files, folders };
 }
 
 /** For one name of a path. What a named part stands for is seen when the whole path is matched. */
