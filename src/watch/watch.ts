@@ -134,7 +134,8 @@ class Watch {
       const interrupted = sight !== undefined && (await this.buildIfTime(sight));
       this.broken.signal.throwIfAborted();
       if (interrupted) return { interrupted };
-      if (!this.alarm.isHinted && !signal.aborted) this.tell({ type: 'idle', failing: this.failures.steps });
+      const isIdle = !this.alarm.isHinted && !sight?.unsettled.some(isAboutToSettle);
+      if (isIdle && !signal.aborted) this.tell({ type: 'idle', failing: this.failures.steps });
       const rest = this.pollMs === undefined ? rescanMs : delayOfPolling(this.pollMs, lookMs);
       const next = Math.min(this.clock() + rest, nextSettling(sight?.unsettled ?? []));
       await this.alarm.sleep(next, delayAfterHint(lookMs));
