@@ -158,6 +158,19 @@ test('a filter that no longer selects an archived run loses none of its rows', a
   assert.equal(project.reference().names, ['A/r1', 'A/r2', 'B/r1']);
 });
 
+test('an archived run has the age of its array', async () => {
+  const project = new TestProject(`targets:\n${REFERENCE.replace('all', '{older-than: 30d}')}`);
+  for (const [i, name] of ['A/r1', 'A/r2'].entries()) {
+    await project.writeRun(name, { seed: i });
+    project.age(`${RUNS}/${name}/embeddings.npy`, 40);
+  }
+  await project.build();
+  const before = project.digests('data');
+  await archive_(project, ['A/r1'], temporaryFolder());
+  assert.is((await project.build()).fresh, 1);
+  assert.equal(project.digests('data'), before);
+});
+
 test('what embedded an archived run rests, also when cache/ is gone, and goes on when it is back', async () => {
   const project = new TestProject(`targets:
   embedded: {rule: embed, from: "sequences/*/*.fasta", with: {version: kmer-4}}

@@ -9,7 +9,7 @@ import { archiveRuns } from '../src/run-life/archive.js';
 import { removeRuns } from '../src/run-life/remove.js';
 import { restoreRuns } from '../src/run-life/restore.js';
 import { aheadOfFiles, buildHere, nothingToDo } from './rig/build-here.js';
-import { bury, type Files, faultTests, type States } from './rig/faults.js';
+import { bury, type Files, faultTests, MODES, type Scenario, type States } from './rig/faults.js';
 import { seededValues, TestProject } from './rig/project.js';
 
 const test = suite('faults of the life of runs');
@@ -32,7 +32,7 @@ targets:
 }
 
 function common(project: TestProject, port: Port) {
-  return { directory: project.root, port, signal, onWait, now: aheadOfFiles };
+  return { directory: project.root, port: aheadOfFiles(port), signal, onWait };
 }
 
 function expectDone(items: readonly { error?: unknown }[]): void {
@@ -81,33 +81,43 @@ function onlyIn(files: Files, folder: string): Files {
   return Object.fromEntries(Object.entries(files).filter(([path]) => path.startsWith(folder)));
 }
 
-faultTests(test, {
-  name: 'runs archive',
-  async prepare() {
-    const project = await built();
-    project.write(`${RUN}/plots/umap.html`, '<p>');
-    return project;
-  },
-  run: archive,
-  invariant: nothingLost(({ before }) => onlyIn(before, RUN)),
-  settled: nothingToDo,
-  stride: 3,
-});
+/** Death at every operation, since one order of them may be right and its neighbour not; the others now and then. */
+function walk(scenario: Scenario, stride: number): void {
+  faultTests(test, { ...scenario, modes: ['die'] });
+  faultTests(test, { ...scenario, modes: MODES.filter((mode) => mode !== 'die'), stride });
+}
 
-for (const removes of [false, true]) {
-  faultTests(test, {
-    name: `runs restore${removes ? ' --remove-archive' : ''}`,
+walk(
+  {
+    name: 'runs archive',
     async prepare() {
       const project = await built();
       project.write(`${RUN}/plots/umap.html`, '<p>');
-      await archive(project, disk);
       return project;
     },
-    run: restore(removes),
-    invariant: nothingLost(({ after }) => onlyIn(after, RUN)),
+    run: archive,
+    invariant: nothingLost(({ before }) => onlyIn(before, RUN)),
     settled: nothingToDo,
-    stride: removes ? 3 : 6,
-  });
+  },
+  4,
+);
+
+for (const removes of [false, true]) {
+  walk(
+    {
+      name: `runs restore${removes ? ' --remove-archive' : ''}`,
+      async prepare() {
+        const project = await built();
+        project.write(`${RUN}/plots/umap.html`, '<p>');
+        await archive(project, disk);
+        return project;
+      },
+      run: restore(removes),
+      invariant: nothingLost(({ after }) => onlyIn(after, RUN)),
+      settled: nothingToDo,
+    },
+    removes ? 4 : 8,
+  );
 }
 
 faultTests(test, {

@@ -14,6 +14,10 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { FirnError } from '../src/errors.js';
+import { disk } from '../src/files/disk.js';
+import type { DiskSpace, Port } from '../src/files/port.js';
+import { archiveRuns } from '../src/run-life/archive.js';
 import { temporaryFolder } from './rig/folder.js';
 import { type Finished, idsWith, TestProject } from './rig/project.js';
 import { builtProject, difference, errorOf, life, PIPELINE, RUNS } from './run-life-rig.js';
@@ -165,6 +169,44 @@ test('places that cannot be an archive are refused', async () => {
   assert.match(errorOf(inTheWay), /\.note: is there already, and is another file/);
   assert.is(readFileSync(join(taken, 'A/old/.note'), 'utf8'), 'HIDDEN');
   assert.equal(readdirSync(join(taken, 'A/old')), ['.note']);
+});
+
+test('a disk that is too small is found out before anything is copied', async () => {
+  const project = await builtProject();
+  const to = temporaryFolder();
+  const port = Object.assign(Object.create(disk) as Port, {
+    space: (path: string) => ({ ...(disk.space(path) as DiskSpace), free: 700 }),
+  });
+  const request = {
+    directory: project.root,
+    port,
+    patterns: ['B/r1'],
+    to,
+    signal: new AbortController().signal,
+  };
+  const { items } = await archiveRuns(request);
+  assert.match(
+    (items[0].error as FirnError).format(),
+    /B\/r1: 768 bytes are needed there, and 700 are free\n {2}Make room/,
+  );
+  assert.equal(readdirSync(to), []);
+  assert.ok(project.exists(`${RUNS}/B/r1/embeddings.npy`));
+});
+
+test('interrupted while it copies, the run is as it was', async () => {
+  const project = await builtProject();
+  const before = project.digests(RUNS);
+  const abort = new AbortController();
+  const to = temporaryFolder();
+  const onProgress = () => abort.abort(new FirnError('interrupted', 'interrupted'));
+  const request = { directory: project.root, patterns: ['A/*'], to, signal: abort.signal, onProgress };
+  let thrown: unknown;
+  await archiveRuns(request).catch((error: unknown) => {
+    thrown = error;
+  });
+  assert.is((thrown as FirnError).kind, 'interrupted');
+  assert.equal([project.digests(RUNS), readdirSync(to)], [before, []]);
+  assert.not.ok(project.exists('cache/lock'));
 });
 
 test('a link in a run is not followed, and keeps the run', async () => {

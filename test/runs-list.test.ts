@@ -116,7 +116,7 @@ test('filters by dataset, run, version, age and text, and the newest', async () 
   await project.firn('versions', 'tag-run', 'B/r1', '--version', 'v1');
   project.age(`${RUNS}/B/r1/embeddings.npy`, 3);
   assert.equal(await names(project, '--dataset', 'A'), ['A/new', 'A/old']);
-  assert.equal(await names(project, '--run', 'r*', 'A/o*'), ['A/old', 'B/r1']);
+  assert.equal(await names(project, '--run', 'r*', '--run', 'A/o*'), ['A/old', 'B/r1']);
   assert.equal(await names(project, '--version', 'v1'), ['B/r1']);
   assert.equal(await names(project, '--older-than', '180'), ['A/old']);
   assert.equal(await names(project, '--older-than', '12h'), ['A/old', 'B/r1']);

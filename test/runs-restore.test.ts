@@ -151,5 +151,23 @@ print(json.dumps([array.tolist(), bool((array == copy).all())]))
   assert.equal(JSON.parse(python(load, project.path(`${RUNS}/A/old`))), [expected, true]);
 });
 
+test('names are data, there and back', async () => {
+  const project = await builtProject();
+  const name = '-la $(touch X)\n*';
+  await project.writeRun(`A/${name}`, { seed: 7 });
+  project.write(`${RUNS}/A/${name}/;rm -rf ..\u001b[31m/--help`, 'x');
+  await project.build();
+  const before = project.clone();
+  const archive = temporaryFolder();
+  const archived = await life(project, 'archive', '--older-than', '0d', '--to', archive, '--execute');
+  assert.is(archived.code, 0, errorOf(archived));
+  assert.is(difference(join(before.path(RUNS), 'A', name), join(archive, 'A', name)), '');
+  const { stdout } = await project.firn('runs', 'restore');
+  assert.match(stdout, 'A/-la $(touch X)\\x0a*');
+  assert.is((await life(project, 'restore', '--execute')).code, 0);
+  assert.is(difference(before.path(RUNS), project.path(RUNS)), '');
+  assert.not.ok(project.exists('X'));
+});
+
 test.run();
 test.run();

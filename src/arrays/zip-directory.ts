@@ -108,8 +108,7 @@ export async function findZipEntry(handle: ReadHandle, name: string): Promise<Zi
     throw damaged(path, `the header of ${JSON.stringify(name)} differs from the directory`);
   }
   const dataStart = record.localStart + LOCAL_BYTES + nameBytes + local.readUInt16LE(28);
-  const next = Math.min(directoryStart, ...startsAfter(records, record.localStart));
-  if (dataStart + compressed > next) {
+  if (dataStart + compressed > nextStart(records, record.localStart, directoryStart)) {
     throw damaged(path, `${JSON.stringify(name)} reaches into what follows it`);
   }
   return { name, method, crc32: record.crc32, compressed, size, dataStart };
@@ -125,8 +124,11 @@ export async function readNpzComment(port: ReadPort, path: string): Promise<stri
   }
 }
 
-function* startsAfter(records: DirectoryRecord[], start: number): Iterable<number> {
-  for (const { localStart } of records) if (localStart > start) yield localStart;
+/** Where what follows the member at `start` begins: another member, or the directory. */
+function nextStart(records: readonly DirectoryRecord[], start: number, directoryStart: number): number {
+  let next = directoryStart;
+  for (const { localStart } of records) if (localStart > start && localStart < next) next = localStart;
+  return next;
 }
 
 async function readRecords(

@@ -1,10 +1,12 @@
 /** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
+import { statSync } from 'node:fs';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import { textOf } from '../system-errors.js';
 import { areThreadsBusy } from '../workers/pool.js';
 import { isGitHubLog, neutral, neutralJson, placeOf, workflowCommand } from './github.js';
-import { formatJson, safe } from './text.js';
+import { formatJson, safe, safeLines } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
@@ -43,9 +45,23 @@ export function printJson(value: unknown, indent = 2): void {
 export function globalOptions(command: Command): GlobalOptions {
   for (let at: Command | null = command; at !== null; at = at.parent) {
     const { directory } = at.opts() as { directory?: string };
-    if (directory !== undefined) return { directory };
+    if (directory !== undefined) return { directory: found(directory) };
   }
-  return { directory: '.' };
+  return { directory: found('.') };
+}
+
+/** What Node shows for a name that is not UTF-8 may be that of another folder. */
+function found(directory: string): string {
+  const path = resolve(directory);
+  if (
+    !path.includes('\ufffd') ||
+    statSync('.').ino === statSync(process.cwd(), { throwIfNoEntry: false })?.ino
+  )
+    return directory;
+  throw new FirnError('usage', 'the path of this folder is not UTF-8', {
+    path,
+    advice: 'Rename the folder, or the one above that it is in.',
+  });
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
@@ -99,7 +115,7 @@ function leave(signal: NodeJS.Signals): void {
 export function errorText(error: unknown): string {
   const here = `${process.cwd()}/`;
   const text = textOf(error);
-  return safe(here === '//' ? text : text.replaceAll(here, ''), true);
+  return safeLines(here === '//' ? text : text.replaceAll(here, ''));
 }
 
 /** Says what went wrong; the exit code that stands for it. */
@@ -108,7 +124,7 @@ export function report(error: unknown, directory = '.'): number {
   if (isGitHubLog() && !interrupted)
     noteCommand(workflowCommand('error', errorText(error), { title: 'firn', ...placeOf(error, directory) }));
   else note(`firn: ${errorText(error)}`);
-  if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
+  if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(safe(String(error.stack), true));
   if (!(error instanceof FirnError)) return EXIT.failed;
   if (interrupted) return EXIT.interrupted;
   return error.kind === 'usage' ? EXIT.usage : EXIT.failed;

@@ -44,8 +44,8 @@ function defineList(runs: Command): void {
   runs
     .command('list [text...]')
     .description('list runs whose names contain all of these texts, or all runs; reads headers only')
-    .option('--dataset <pattern...>', 'only of these datasets')
-    .option('--run <pattern...>', 'only these runs; with a / the pattern is for dataset/run')
+    .option('--dataset <pattern>', 'only of this dataset; may be given several times', collect)
+    .option('--run <pattern>', 'only this run (with a /: dataset/run); may be given several times', collect)
     .option('--version <name>', 'only of this model version')
     .option('--older-than <days>', 'only runs whose array was last changed so many days ago (also 12h, 2w)')
     .option('--recent <n>', 'only the newest so many, the newest first', wholeNumber('--recent', 1))
@@ -82,6 +82,10 @@ Examples:
           note(`${plural(found.gone.length, 'more run')} only in references; --gone lists them`);
       }),
     );
+}
+
+function collect(pattern: string, before: string[] = []): string[] {
+  return [...before, pattern];
 }
 
 function listedJson(run: ListedRun): object {

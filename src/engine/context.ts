@@ -5,6 +5,7 @@ import { Workers } from '../workers/pool.js';
 import { Digests } from './digests.js';
 import type { Listener } from './events.js';
 import type { Failures } from './failures.js';
+import { FileClock } from './file-clock.js';
 import type { StepGraph } from './graph.js';
 import { Records } from './records.js';
 import { Store } from './store.js';
@@ -22,6 +23,8 @@ export interface OpenOptions {
   signal: AbortSignal;
   emit: Listener;
   now: () => number;
+  /** One of its own unless told. */
+  clock?: FileClock;
 }
 
 export interface BuildOptions extends OpenOptions {
@@ -88,7 +91,7 @@ export function openContext(options: OpenOptions, save: boolean, recallOnly = fa
     digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
       save,
       recallOnly,
-      now,
+      clock: options.clock ?? new FileClock(port, cacheDirectory, save ? undefined : now),
       workers,
       signal: options.signal,
       onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),

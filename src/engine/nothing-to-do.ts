@@ -9,6 +9,7 @@ import { isHalfWritten } from '../files/temporary.js';
 import { type BuildOptions, freshIn, journalIn, lockIn, openContext, recordsIn } from './context.js';
 import { decide } from './decide.js';
 import { freshOutcome, type StepOutcome } from './events.js';
+import { FileClock } from './file-clock.js';
 import { recallFresh, rememberFresh, watched } from './fresh-trace.js';
 import { isLockWanted } from './lock.js';
 import { UNSWEPT } from './recover.js';
@@ -43,9 +44,11 @@ async function decided(
   options: BuildOptions,
   isUndisturbed: () => boolean,
 ): Promise<StepOutcome[] | undefined> {
-  const atMs = options.now();
+  const clock = new FileClock(options.port, options.cacheDirectory);
+  // Only where it could be remembered; a part of the steps is looked at without writing anything.
+  const began = isWhole(options) ? await clock.after(0n) : 0n;
   const { port, paths } = watched(options.glance);
-  const context = openContext({ ...options, port }, false, true);
+  const context = openContext({ ...options, port, clock }, false, true);
   try {
     const found = new Map<string, StepOutcome>();
     for (const step of options.steps) {
@@ -67,7 +70,7 @@ async function decided(
       const { root, steps } = options;
       const stats = Object.fromEntries(outcomes.flatMap(({ id, stats }) => (stats ? [[id, stats]] : [])));
       const file = freshIn(options.cacheDirectory);
-      await rememberFresh(options.glance, file, { root, steps, paths: seen, atMs, stats });
+      await rememberFresh(options.glance, file, { root, steps, paths: seen, began, clock, stats });
     }
     return outcomes;
   } finally {

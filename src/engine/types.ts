@@ -135,6 +135,8 @@ export interface Rule {
     output: Output,
     context: { port: ReadPort; root: string },
   ): boolean | undefined | Promise<boolean | undefined>;
+  /** `run` fails unless what it read is what the digests of the inputs name; else a file that is touched is read again. */
+  proves?: true;
   run(step: Step, context: RunContext): Promise<RunResult>;
   /** Why a file in `removes` stays all the same, asked once the outputs are there. */
   keeps?(step: Step, path: string, context: { port: ReadPort; root: string }): string | undefined;
