@@ -1,7 +1,7 @@
 /**
  * Runs -> one reference: consolidated_embeddings.npy and consolidated_metadata.json in one directory. The reference is
- * its own memory: which rows stand where is planned from what its metadata says, and rows of runs that are gone are
- * copied from its own array.
+ * its own memory: which rows stand where is planned from what its metadata says, and rows of runs that are gone or
+ * archived are copied from its own array.
  */
 import { join } from 'node:path';
 import type { Dtype } from '../src/arrays/types.js';
@@ -34,17 +34,21 @@ import { readMetadata, writeMetadata } from '../src/reference/metadata.js';
 import { type Prior, readPrior } from '../src/reference/prior.js';
 import { type Told, unselectedRuns, versionsOf, warningsOf } from '../src/reference/warnings.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
+import { runFile } from '../src/runs/run-array.js';
 
 interface Params {
   sequences: boolean;
   prune: string[];
+  'non-finite': 'refuse' | 'allow';
 }
 
 interface Detail {
   runsDir: string;
   versions: { [run: string]: string };
-  /** Every run that discovery finds or a step makes; any other that the reference holds is gone. */
+  /** Every run that discovery finds or a step makes; any other that the reference holds is gone or archived. */
   present: string[];
+  /** Inputs that were archived when the step was found. */
+  archived: string[];
   /** By which the inputs were selected. */
   filter: RunFilter;
 }
@@ -53,7 +57,7 @@ interface Detail {
 interface Plan {
   /** The rows to be. */
   ranges: Range[];
-  /** Where retained ones begin in the array as it stands, by run. */
+  /** Where those that only the array as it stands holds here, retained and archived ones, begin in it, by run. */
   keptAt: { [run: string]: number };
   /** `sha256:` of the bytes of that array. */
   standing?: string;
@@ -66,6 +70,7 @@ const rule: Rule = {
   version: '1',
   summary: 'Joins runs into one reference that keeps every row it ever held.',
   fields: { runs: 'required', out: 'required' },
+  proves: true,
   parameters: {
     type: 'object',
     additionalProperties: false,
@@ -83,6 +88,13 @@ const rule: Rule = {
         description:
           'Runs (dataset/run) whose rows are dropped, also those retained from runs that are gone.',
       },
+      'non-finite': {
+        type: 'string',
+        enum: ['refuse', 'allow'],
+        default: 'refuse',
+        description:
+          'NaN and infinity in a run: an error that names run and row, or taken as they are (no index is made of them).',
+      },
     },
   },
 
@@ -91,13 +103,15 @@ const rule: Rule = {
       throw target.error('a reference is one directory', 'Give one path as `out`.', 'out');
     const [out] = target.out;
     const pruned = new Set((target.with as unknown as Params).prune);
-    const runs = view.runs(target.runs ?? 'all').filter((run) => !pruned.has(run.name));
+    const runs = view.runs(target.runs ?? 'all', { archived: true }).filter((run) => !pruned.has(run.name));
     const hasReference = view.port.stat(join(view.root, out, METADATA_FILE)) !== undefined;
-    if (runs.length === 0 && !hasReference) {
+    if (runs.every((run) => run.archived) && !hasReference) {
       if (view.runs('all').length === 0) {
         throw target.error(
           `there is no run in ${view.runsDir}`,
-          'Expected <runs>/<dataset>/<run>/embeddings.npy or .npz.',
+          runs.length === 0
+            ? 'Expected <runs>/<dataset>/<run>/embeddings.npy or .npz.'
+            : `All are archived; \`firn runs restore\` brings them back.`,
           'runs',
         );
       }
@@ -124,6 +138,7 @@ const rule: Rule = {
           runsDir: view.runsDir,
           versions,
           present: all.map((run) => run.name),
+          archived: runs.filter((run) => run.archived).map((run) => run.name),
           filter: (target.runs ?? 'all') as Json,
         },
       },
@@ -133,12 +148,18 @@ const rule: Rule = {
   async memory(step, context) {
     const detail = step.detail as unknown as Detail;
     const prior = await readPrior(step, context);
+    const away = awayRuns(step, detail, context);
     const present = new Set(detail.present);
+    // One that another step made again since is here.
+    for (const name of detail.archived) if (!away.has(name)) present.add(name);
     const isPresent = (name: string) => present.has(name);
     const { prune } = step.params as unknown as Params;
-    const current = currentRuns(step, detail, context);
+    const all = currentRuns(step, detail, context);
+    const held = new Map(prior.ranges.map((range) => [runName(range), range.digest]));
+    // Of an archived run there are the rows that the reference has, or none.
+    const current = all.filter((run) => !away.has(runName(run)) || held.get(runName(run)) === run.digest);
     const ranges = mergeLayout({ prior: prior.ranges, current, isPresent, pruned: new Set(prune) });
-    checkDimensions(step, context);
+    checkDimensions(step, new Set(current.map(runName)), context);
     const entries: ManifestEntry[] = [['order of runs', JSON.stringify(ranges.map(runName))]];
     for (const range of ranges) {
       if (range.retained) entries.push([`retained run ${runName(range)}`, range.digest]);
@@ -148,12 +169,13 @@ const rule: Rule = {
       unselected: unselectedRuns(ranges, detail.filter),
       prune,
       versions: versionsOf(ranges),
+      leftOut: all.filter((run) => !current.includes(run)).map(runName),
     };
     // In the key, so that the build that narrows the filter runs, and says so.
     for (const name of told.unselected) entries.push([`retained run ${name} beyond \`runs\``, '']);
     const trainedRows = await trainedRowsOf(step, prior, ranges, context);
     if (trainedRows !== undefined) entries.push(['rows an index is trained on', String(trainedRows)]);
-    const keptAt = keptAtIn(prior.ranges, ranges);
+    const keptAt = keptAtIn(prior.ranges, ranges, away);
     const state: Plan = {
       ranges,
       keptAt,
@@ -163,7 +185,7 @@ const rule: Rule = {
     };
     const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
     const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
-    const obstacle = obstacleOf(step, { ranges, standing: prior.embeddings }, context);
+    const obstacle = obstacleOf(step, { ranges, away, standing: prior.embeddings }, context);
     return {
       entries,
       state: state as unknown as Json,
@@ -214,10 +236,22 @@ function asInput({ directory, name }: KnownRun): Input {
   return { kind: 'run', path: directory, name };
 }
 
+/** The archived inputs that are still elsewhere. */
+function awayRuns(step: Step, detail: Detail, context: MemoryContext): ReadonlySet<string> {
+  const archived = new Set(detail.archived);
+  const inputs = archived.size === 0 ? [] : step.inputs.filter(({ name }) => archived.has(name as string));
+  return new Set(
+    inputs
+      .filter(({ path }) => runFile(context.port, join(context.root, path)) === undefined)
+      .map(({ name }) => name as string),
+  );
+}
+
 /** Retained rows come from the array as it stands or, where that has lost them, from the stored copy of it. */
 async function writeArray(step: Step, context: RunContext): ReturnType<typeof writeRows> {
   const { ranges, keptAt, standing } = context.state as unknown as Plan;
-  const [input] = step.inputs;
+  const read = new Set(ranges.map(runName).filter((name) => keptAt[name] === undefined));
+  const input = step.inputs.find(({ name }) => read.has(name as string));
   const request: RowsRequest = {
     port: context.port,
     out: context.stage(step.outputs[0]),
@@ -225,6 +259,7 @@ async function writeArray(step: Step, context: RunContext): ReturnType<typeof wr
     runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
     standing: context.resolve(step.outputs[0].path),
     keptAt,
+    finite: (step.params as unknown as Params)['non-finite'] === 'refuse',
     dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
     workers: context.workers,
     signal: context.signal,
@@ -268,13 +303,17 @@ async function trainedRowsOf(
 }
 
 /** The first of a name, as in the layout: an adopted reference may hold a run twice. */
-function keptAtIn(prior: readonly Range[], ranges: readonly Range[]): Plan['keptAt'] {
-  const retained = new Set(ranges.filter((range) => range.retained).map(runName));
+function keptAtIn(
+  prior: readonly Range[],
+  ranges: readonly Range[],
+  away: ReadonlySet<string>,
+): Plan['keptAt'] {
+  const kept = new Set(ranges.filter((range) => range.retained || away.has(runName(range))).map(runName));
   const starts = startsOf(prior);
   const keptAt: Plan['keptAt'] = {};
   for (const [i, range] of prior.entries()) {
     const name = runName(range);
-    if (retained.delete(name)) keptAt[name] = starts[i];
+    if (kept.delete(name)) keptAt[name] = starts[i];
   }
   return keptAt;
 }

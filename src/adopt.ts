@@ -7,9 +7,7 @@ import { dirname, join } from 'node:path';
 import { ArrayHasher } from './arrays/digest.js';
 import { openArray } from './arrays/open.js';
 import type { ArrayReader } from './arrays/types.js';
-import { journalIn, recordsIn } from './engine/context.js';
-import { Records } from './engine/records.js';
-import { acquireBuildLock, completeCommits } from './engine/recover.js';
+import { holdProject } from './engine/hold.js';
 import { fileDigest } from './engine/store.js';
 import { FirnError } from './errors.js';
 import { readTrailer } from './faiss/trailer.js';
@@ -55,18 +53,11 @@ export interface AdoptRequest {
 
 /** Throws FirnError when the reference is firn's already, or its metadata does not fit its array. */
 export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
-  const { port, root, cacheDirectory, signal, onWait } = request;
-  const lock = await acquireBuildLock(port, cacheDirectory, { command: 'firn adopt', onWait, signal });
-  try {
-    // What a killed build had decided to write comes first: it may be this very reference.
-    const records = new Records(port, recordsIn(cacheDirectory));
-    await completeCommits({ port, root, journalDirectory: journalIn(cacheDirectory), records });
-    await records.close();
-    await removeHalfWritten(port, request.directory, UNFINISHED);
-    return await adoptLocked(request);
-  } finally {
-    await lock.release();
-  }
+  // What a killed build had decided to write comes first: it may be this very reference.
+  return holdProject({ ...request, command: 'firn adopt' }, async () => {
+    await removeHalfWritten(request.port, request.directory, UNFINISHED);
+    return adoptLocked(request);
+  });
 }
 
 async function adoptLocked(request: AdoptRequest): Promise<Adopted> {

@@ -14,6 +14,7 @@ import { METADATA_FILE } from './reference/files.js';
 import { runName } from './reference/layout.js';
 import { readMetadata } from './reference/metadata.js';
 import { NPY_FILE, NPZ_FILE } from './runs/discover.js';
+import { runFile } from './runs/run-array.js';
 
 export interface CleanItem {
   step: string;
@@ -87,9 +88,9 @@ async function whyStepStays(
   return undefined;
 }
 
-/** The runs of a reference that are nowhere else, whether a build has noticed yet or not; undefined when it cannot say. */
+/** The runs of a reference that are nowhere else here, whether a build has noticed yet or not; undefined when it cannot say. */
 async function onlyHere(
-  { port, pipeline }: Project,
+  { port, root, pipeline }: Project,
   metadata: string,
   digests: Digests,
 ): Promise<string[] | undefined> {
@@ -99,9 +100,9 @@ async function onlyHere(
   const only: string[] = [];
   for (const range of facts.ranges) {
     const path = `${pipeline.runsDir}/${runName(range)}`;
-    const there = range.retained
-      ? undefined
-      : await digests.get({ kind: 'run', path }).catch(() => undefined);
+    // The digest of an archived run is known, and its array is elsewhere.
+    const away = range.retained || runFile(port, join(root, path)) === undefined;
+    const there = away ? undefined : await digests.get({ kind: 'run', path }).catch(() => undefined);
     if (there === undefined) only.push(runName(range));
   }
   return only;

@@ -8,11 +8,10 @@ import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
 import type { Port } from './files/port.js';
 import { loadPipeline } from './pipeline/load.js';
-import { suggest } from './pipeline/nearest.js';
 import { builtInRule, builtInRuleNames } from './pipeline/rules.js';
 import { openProject, PIPELINE_FILE, type Project, projectOf, projectPlaces } from './project.js';
+import { expectNames, filterOf } from './runs/choose.js';
 import { discoverRuns } from './runs/discover.js';
-import { parseDuration, selectRuns } from './runs/select.js';
 
 export interface CompressRequest {
   /** Of the project; it may have no pipeline.yaml. */
@@ -35,13 +34,9 @@ export async function compressProject(request: CompressRequest): Promise<Project
       advice: 'Use lossless, float16 or mantissa:BITS with 1 to 22 bits.',
     });
   }
-  const filter = {
-    ...(patterns.length === 0 ? {} : { run: patterns.map(wholeName) }),
-    ...(request.olderThan === undefined ? {} : { 'older-than': durationOf(request.olderThan) }),
-  };
   const target = {
     rule: 'compress',
-    runs: Object.keys(filter).length === 0 ? 'all' : filter,
+    runs: filterOf({ patterns, olderThan: request.olderThan }),
     with: { precision, 'delete-original': deleteOriginal },
   };
   // JSON is YAML: the target is checked as one in pipeline.yaml would be.
@@ -53,38 +48,12 @@ export async function compressProject(request: CompressRequest): Promise<Project
   });
   const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());
   const project = projectOf(pipeline, { root, port, now: Date.now });
-  checkNames(project, patterns);
+  const { runs, archived } = discoverRuns(port, join(root, places.runsDir));
+  expectNames(patterns, [...runs, ...archived], places.runsDir);
   if (precision !== 'lossless' && deleteOriginal && port.stat(join(root, PIPELINE_FILE)) !== undefined) {
     checkMade(project, await openProject({ directory, port }));
   }
   return project;
-}
-
-function wholeName(pattern: string): string {
-  return pattern.includes('/') ? pattern : `*/${pattern}`;
-}
-
-function durationOf(text: string): string {
-  const duration = /^\d+$/.test(text) ? `${text}d` : text;
-  parseDuration(duration);
-  return duration;
-}
-
-/** A name that no run has is a typing error, and silence would look like success. */
-function checkNames({ root, port, pipeline }: Project, patterns: readonly string[]): void {
-  if (patterns.length === 0) return;
-  const { runs } = discoverRuns(port, join(root, pipeline.runsDir));
-  for (const pattern of patterns) {
-    const selected = selectRuns(runs, { run: wholeName(pattern) }, { versionOf: () => undefined, nowMs: 0 });
-    if (selected.length > 0) continue;
-    throw new FirnError('usage', `no run is called ${pattern}`, {
-      path: pipeline.runsDir,
-      advice: suggest(
-        pattern,
-        runs.slice(0, 20).map((run) => run.name),
-      ),
-    });
-  }
 }
 
 /** A build would make the original again, and with it the reference. */

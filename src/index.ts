@@ -20,6 +20,12 @@ export {
   type SearchSettings,
 } from './library/data-manager.js';
 export {
+  type DiagnoseOptions,
+  type Diagnosis,
+  type DoctorFinding,
+  diagnose,
+} from './library/diagnose.js';
+export {
   type BuildPlan,
   openProject,
   type PlanRequest,

@@ -38,7 +38,8 @@ export async function writeStarter(port: Port, root: string, runs: string): Prom
     runs,
     (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }),
   );
-  const found = discoverRuns(port, join(root, runsDir)).runs;
+  const { runs: here, archived } = discoverRuns(port, join(root, runsDir));
+  const found = [...here, ...archived];
   // Where there are runs, a model made them, and sequences are not to be embedded by another.
   const sequences = found.length > 0 ? [] : sequencePatterns(port, root);
   const registry = loadRegistry(port, join(root, DEFAULT_VERSIONS));

@@ -8,15 +8,20 @@ import { FIRN_VERSION } from './firn-version.js';
 const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = {
   init: async () => (await import('./cli/init.js')).defineInit,
   build: async () => (await import('./cli/build.js')).defineBuild,
+  watch: async () => (await import('./cli/watch.js')).defineWatch,
   status: async () => (await import('./cli/status.js')).defineStatus,
   why: async () => (await import('./cli/why.js')).defineWhy,
   graph: async () => (await import('./cli/graph.js')).defineGraph,
   search: async () => (await import('./cli/search.js')).defineSearch,
   compress: async () => (await import('./cli/compress.js')).defineCompress,
   versions: async () => (await import('./cli/versions.js')).defineVersions,
+  runs: async () => (await import('./cli/runs.js')).defineRuns,
+  du: async () => (await import('./cli/du.js')).defineDu,
   release: async () => (await import('./cli/release.js')).defineRelease,
   releases: async () => (await import('./cli/releases.js')).defineReleases,
   verify: async () => (await import('./cli/verify.js')).defineVerify,
+  backup: async () => (await import('./cli/backup.js')).defineBackup,
+  restore: async () => (await import('./cli/restore.js')).defineRestore,
   clean: async () => (await import('./cli/clean.js')).defineClean,
   cache: async () => (await import('./cli/cache.js')).defineCache,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
@@ -42,7 +47,13 @@ const program = new Command('firn')
   .enablePositionalOptions()
   .showSuggestionAfterError()
   .configureOutput({
-    outputError: (text, write) => write(`firn: ${safe(text.replace(/^error: /, ''), true)}`),
+    outputError: (text, write) => {
+      const [message, meant] = text
+        .trimEnd()
+        .replace(/^error: /, '')
+        .split(/\n(?=\(Did you mean [^\n]*$)/);
+      write(`firn: ${safe(message)}\n${meant === undefined ? '' : `${safe(meant)}\n`}`);
+    },
   })
   .exitOverride()
   .addHelpText(
@@ -60,10 +71,11 @@ function takeDirectory(command: Command): void {
   command.option('-C, --directory <dir>', 'the folder of pipeline.yaml (default: where you are)');
   for (const inner of command.commands) takeDirectory(inner);
 }
-// A reader that closes the pipe early (head) stops the printing and not the work; a full disk is an error.
+// A reader that closes the pipe early (head) and a terminal that is closed stop the printing and not the work, which a signal
+// may end; a full disk is an error.
 for (const stream of [process.stdout, process.stderr]) {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'EPIPE') return;
+    if (error.code === 'EPIPE' || (error.code === 'EIO' && stream.isTTY)) return;
     process.exitCode = report(error);
     process.exit();
   });

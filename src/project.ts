@@ -2,12 +2,14 @@
 import { setMaxListeners } from 'node:events';
 import { join, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
-import type { BuildOptions } from './engine/context.js';
+import { type BuildOptions, lockIn } from './engine/context.js';
 import type { BuildEvent, BuildSummary } from './engine/events.js';
+import type { Failures } from './engine/failures.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
+import { describeHolder, readLock } from './engine/lock.js';
 import { type PlannedStep, planBuild } from './engine/plan.js';
 import { fileDigest } from './engine/store.js';
-import type { Digester } from './engine/types.js';
+import type { Digester, Reason, Step } from './engine/types.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
 import { glanceAt } from './files/glance.js';
@@ -18,7 +20,7 @@ import { suggest } from './pipeline/nearest.js';
 import { CACHE_FOLDER, PIPELINE_FILE } from './pipeline/project-path.js';
 import { recallPipeline, rememberPipeline } from './pipeline/remembered.js';
 import { findRule, ruleNames } from './pipeline/rules.js';
-import type { IgnoredRun } from './runs/discover.js';
+import type { IgnoredRun, Run } from './runs/discover.js';
 import { runDigester } from './runs/run-array.js';
 
 export { CACHE_FOLDER, PIPELINE_FILE };
@@ -43,6 +45,7 @@ export interface Project {
   now: () => number;
   pipeline: Pipeline;
   graph: StepGraph;
+  archived: Run[];
   ignored: IgnoredRun[];
   /** What the rules said while the targets were expanded. */
   warnings: string[];
@@ -66,6 +69,15 @@ export interface BuildRequest {
   onEvent?: (event: BuildEvent) => void;
 }
 
+/** What only those need who build again and again. */
+export interface RepeatedBuild {
+  /** What another build is told that waits for this one (`firn build`). */
+  command?: string;
+  /** As in BuildOptions. */
+  holdBack?: (step: Step) => Reason | undefined;
+  failures?: Failures;
+}
+
 /** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
 export async function openProject(options: ProjectOptions): Promise<Project> {
   const { port = disk, now = Date.now } = options;
@@ -87,9 +99,9 @@ export async function openProject(options: ProjectOptions): Promise<Project> {
 export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
   const { root, port, now } = place;
   const glance = glanceAt(port);
-  const { steps, ignored, warnings } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
+  const { steps, ...found } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
   const graph = buildGraph(steps);
-  return { ...place, glance, pipeline, graph, ignored, warnings, digesters: digestersOf(root) };
+  return { ...place, ...found, glance, pipeline, graph, digesters: digestersOf(root) };
 }
 
 /** pipeline.yaml alone, without looking at runs. */
@@ -151,7 +163,10 @@ export function digestersOf(root: string): ReadonlyMap<string, Digester> {
 }
 
 /** Does what is stale. Failed steps are in the summary. */
-export async function build(project: Project, request: BuildRequest = {}): Promise<BuildSummary> {
+export async function build(
+  project: Project,
+  request: BuildRequest & RepeatedBuild = {},
+): Promise<BuildSummary> {
   const summary = await runBuild(takeGlance(project, engineOptions(project, request)));
   await project.onBuilt?.();
   return summary;
@@ -167,16 +182,22 @@ function takeGlance(project: Project, options: BuildOptions): BuildOptions {
   return options;
 }
 
+/** Which other process builds in this project now; undefined when none does, or its process is surely gone. */
+export function holderOf(project: Project): string | undefined {
+  const found = readLock(project.port, lockIn(cacheDirectory(project)));
+  return found === undefined || found.gone ? undefined : describeHolder(found.holder);
+}
+
 export function cacheDirectory(project: Project): string {
   return join(project.root, CACHE_FOLDER);
 }
 
 /** What the engine is told. Throws FirnError for a target that is not there. */
-export function engineOptions(project: Project, request: BuildRequest): BuildOptions {
+export function engineOptions(project: Project, request: BuildRequest & RepeatedBuild): BuildOptions {
   const { targets = [], force = false, signal = new AbortController().signal } = request;
   // Every program that runs listens to it, and with -j 20 that is no leak.
   setMaxListeners(0, signal);
-  checkTargets(project, targets);
+  checkTargets(project.pipeline, targets);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
     port: project.port,
@@ -193,11 +214,15 @@ export function engineOptions(project: Project, request: BuildRequest): BuildOpt
     signal,
     emit: request.onEvent ?? (() => undefined),
     now: project.now,
+    command: request.command ?? 'firn build',
+    ...(request.holdBack === undefined ? {} : { holdBack: request.holdBack }),
+    ...(request.failures === undefined ? {} : { failures: request.failures }),
   };
 }
 
-export function checkTargets(project: Project, targets: readonly string[]): void {
-  const known = [...project.pipeline.targets.keys()];
+/** Throws FirnError (usage) for a name that no target has. */
+export function checkTargets(pipeline: Pick<Pipeline, 'targets'>, targets: readonly string[]): void {
+  const known = [...pipeline.targets.keys()];
   for (const name of targets) {
     if (known.includes(name)) continue;
     throw new FirnError('usage', `there is no target "${name}"`, {
@@ -207,15 +232,15 @@ export function checkTargets(project: Project, targets: readonly string[]): void
   }
 }
 
-/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
-export async function projectPlaces(
-  directory: string,
-  port: Port = disk,
-): Promise<{
+export interface ProjectPlaces {
+  /** Absolute. */
   root: string;
   pipeline: Pick<Pipeline, 'runsDir' | 'versionsFile'> &
     Partial<Pick<Pipeline, 'cacheLimit' | 'releasesDir' | 'targets'>>;
-}> {
+}
+
+/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
+export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
   const root = resolve(directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };

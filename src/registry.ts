@@ -8,9 +8,10 @@ import { FirnError } from './errors.js';
 import type { Port } from './files/port.js';
 import { suggest } from './pipeline/nearest.js';
 import { CACHE_FOLDER } from './pipeline/project-path.js';
+import { readStub } from './runs/archived.js';
 import { compareVersions, type RunShape, type VersionComparison } from './runs/compare-versions.js';
-import { discoverRuns } from './runs/discover.js';
-import { openRun } from './runs/run-array.js';
+import { byName, discoverRuns } from './runs/discover.js';
+import { openRun, runFile } from './runs/run-array.js';
 import { RUN_FACTS_FILE, versionInFacts } from './runs/run-facts.js';
 import { isRunName, runNameAt } from './runs/run-name.js';
 import {
@@ -161,7 +162,8 @@ function load({ port, root, versionsFile }: Omit<RegistryPlace, 'runsDir'>): Reg
 }
 
 function runsOnDisk({ port, root, runsDir }: RegistryPlace): string[] {
-  return discoverRuns(port, join(root, runsDir)).runs.map((run) => run.name);
+  const { runs, archived } = discoverRuns(port, join(root, runsDir));
+  return [...runs, ...archived].sort(byName).map((run) => run.name);
 }
 
 /** The version that stands beside a run that firn made. */
@@ -172,7 +174,10 @@ function ownVersion({ port, root, runsDir }: RegistryPlace, run: string): string
 async function shapeOf({ port, root, runsDir }: RegistryPlace, run: string): Promise<RunShape | undefined> {
   if (!isRunName(run)) return undefined;
   try {
-    const reader = await openRun(port, join(root, runsDir, run));
+    const directory = join(root, runsDir, run);
+    const stub = runFile(port, directory) === undefined ? readStub(port, directory) : undefined;
+    if (stub !== undefined) return { rows: stub.rows, dims: stub.dims };
+    const reader = await openRun(port, directory);
     await reader.close();
     return { rows: reader.rows, dims: reader.dims };
   } catch {

@@ -29,7 +29,7 @@ export interface VerifyRequest {
 
 /** What verifying a directory found. */
 export interface VerifyReport {
-  /** What it was taken for: `release`, `reference`. */
+  /** What it was taken for: `bag`, `release`, `reference`. */
   what: string;
   /** Nothing is wrong when there is none. */
   findings: Finding[];
@@ -51,6 +51,7 @@ export interface Verifier {
 
 /** The first that matches is asked. */
 export const VERIFIERS: readonly Verifier[] = [
+  { what: 'bag', matches: isBag, verify: verifyAsBag },
   { what: 'release', matches: isRelease, verify: verifyAsRelease },
   { what: 'reference', matches: isReference, verify: verifyAsReference },
 ];
@@ -75,10 +76,47 @@ export async function verifyDirectory(request: VerifyRequest): Promise<VerifyRep
   const { port, directory } = request;
   const verifier = VERIFIERS.find(({ matches }) => matches(port, directory));
   if (verifier === undefined) {
-    const known = VERIFIERS.map(({ what }) => what).join(' or ');
-    throw new FirnError('usage', `is no ${known}`, { path: directory, advice: 'Name the directory itself.' });
+    const known = VERIFIERS.map(({ what }) => `no ${what}`).join(', ');
+    throw new FirnError('usage', `is ${known}`, { path: directory, advice: 'Name the directory itself.' });
   }
   return verifier.verify(request);
+}
+
+/** BagIt, of any program: also one that lost its declaration, or is being made. */
+function isBag(port: ReadPort, directory: string): boolean {
+  const names = new Set(port.list(directory).map(({ name }) => name));
+  return ['bagit.txt', 'manifest-sha256.txt', 'manifest-sha512.txt', '.firn-backup'].some((name) =>
+    names.has(name),
+  );
+}
+
+async function verifyAsBag(request: VerifyRequest): Promise<VerifyReport> {
+  const { verifyBag } = await import('./backup/verify-bag.js');
+  const { port, directory, workers, signal, rebuild } = request;
+  if (rebuild) {
+    throw new FirnError('usage', 'is a bag, which nothing is rebuilt in', {
+      path: directory,
+      advice: 'Restore it with `firn restore`, and verify what is in it.',
+    });
+  }
+  const onProgress = (done: number, total: number): void => request.onProgress(done, total, 'bytes');
+  const bag = await verifyBag(port, directory, { workers, signal, onProgress });
+  const findings = bag.findings.filter(({ severity }) => severity === 'error');
+  const warnings = bag.findings.filter(({ severity }) => severity === 'warning');
+  const state = bag.valid ? 'valid' : bag.complete ? 'complete, not valid' : 'not complete';
+  return {
+    what: 'bag',
+    findings: findings.map(({ path, line, message }) => ({
+      path: `${path || '.'}${line === undefined ? '' : `:${line}`}`,
+      problem: message,
+    })),
+    notes: [
+      `BagIt ${bag.version ?? 'of an unknown version'}, ${bag.algorithms.join(' and ') || 'no manifest'}: ${state}`,
+      ...warnings.map(({ path, message }) => `${path} ${message}`),
+    ],
+    files: bag.files,
+    bytes: bag.bytes,
+  };
 }
 
 async function verifyAsRelease(request: VerifyRequest): Promise<VerifyReport> {

@@ -3,6 +3,7 @@ import { closeSync, openSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Digests } from '../src/engine/digests.js';
+import { FileClock } from '../src/engine/file-clock.js';
 import type { Digester } from '../src/engine/types.js';
 import type { Port } from '../src/files/port.js';
 import { idsWith, stepOf, TestProject } from './rig/project.js';
@@ -81,7 +82,13 @@ class FrozenFile {
 
   digests(nowMs: () => number): Digests {
     const stampNs = BigInt(this.stampMs) * 1_000_000n;
-    const stat = { kind: 'file', size: 5, mtimeNs: stampNs, ctimeNs: stampNs, ino: 1n } as const;
+    const stat = {
+      kind: 'file',
+      size: 5,
+      mtimeNs: stampNs,
+      ctimeNs: stampNs,
+      ino: 1n,
+    } as const;
     const port = { stat: () => stat, readText: () => undefined } as unknown as Port;
     const digester: Digester = {
       files: (path) => [path],
@@ -90,7 +97,8 @@ class FrozenFile {
         return { digest: this.content };
       },
     };
-    return new Digests(port, '/', new Map([['file', digester]]), '/none', { save: false, now: nowMs });
+    const clock = new FileClock(port, '/', nowMs);
+    return new Digests(port, '/', new Map([['file', digester]]), '/none', { save: false, clock });
   }
 }
 

@@ -145,7 +145,7 @@ test('unlock removes the lock of a process that is gone, and asks about one that
   assert.is(asked.code, 1);
   assert.match(
     asked.stderr,
-    /firn build \(pid 1 on elsewhere\) holds it and is not known to be gone\n {2}If you are sure .* `firn unlock --force`/,
+    /firn build \(pid 1 on elsewhere, in another container or on another machine, .*\) holds it and is not known to be gone\n {2}If you are sure .* `firn unlock --force`/,
   );
   assert.is((await here.firn('unlock', '--force')).stdout, 'the lock is removed\n');
   assert.not.ok(here.exists('cache/lock'));

@@ -207,6 +207,22 @@ test('a signal stops it', async () => {
   assert.ok(told > 0);
 });
 
+test('progress only goes forward, and ends where all is read', async () => {
+  const project = await healthyProject();
+  await project.firn('compress', 'A/*', '--execute');
+  let [before, share] = [0, 0];
+  await diagnose({
+    directory: project.root,
+    full: true,
+    onProgress(done, total) {
+      share = done / total;
+      assert.ok(share >= before, `${done} of ${total}, after ${before}`);
+      before = share;
+    },
+  });
+  assert.is(share, 1);
+});
+
 /** How often the disk is asked for anything. */
 async function questions(project: TestProject, only: string[]): Promise<number> {
   let asked = 0;
@@ -251,7 +267,9 @@ test('the table in docs/reference.md has every code, and no other', () => {
 
 test('every code is found by a test', () => {
   const folder = fileURLToPath(new URL('../../test/', import.meta.url));
-  const files = ['runs', 'references', 'build', 'machine'].map((name) => `doctor-${name}.test.ts`);
+  const files = ['runs', 'archived', 'references', 'build', 'machine'].map(
+    (name) => `doctor-${name}.test.ts`,
+  );
   const text = files.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
   const untested = (Object.keys(CODES) as Code[]).filter(
     (code) => !new RegExp(`finds: \\[[^\\]]*'${code}'|${code}: only 100 files`).test(text),

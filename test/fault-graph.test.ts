@@ -41,6 +41,25 @@ targets:
   stride: 9,
 });
 
+faultTests(test, {
+  name: 'three steps at a time',
+  async prepare() {
+    const project = new TestProject(`
+targets:
+  compressed: {rule: compress, runs: all}
+  one: {rule: consolidate, runs: {dataset: A}, out: data/one}
+  other: {rule: consolidate, runs: {dataset: B}, out: data/other}
+  index: {rule: index, from: [one, other]}
+`);
+    for (const [seed, name] of ['A/r1', 'B/r1'].entries()) await project.writeRun(name, { seed, rows: 300 });
+    return project;
+  },
+  run: (project, port) => buildHere(project, port, { jobs: 3 }),
+  settled: nothingToDo,
+  modes: ['die', 'fails once', 'disk full', 'power cut, names kept'],
+  stride: 3,
+});
+
 const PIPELINE = `
 targets:
   reference: {rule: consolidate, runs: all, out: data/reference}

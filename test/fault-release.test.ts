@@ -81,11 +81,13 @@ faultTests(test, {
     return project;
   },
   async run({ root }, port) {
-    const project = await openProject({ directory: root, port, now: aheadOfFiles });
+    const project = await openProject({ directory: root, port: aheadOfFiles(port) });
     await collectGarbage(project, { signal, onWait });
   },
   async settled({ root }) {
-    const left = await findGarbage(await openProject({ directory: root, now: aheadOfFiles }), { signal });
+    const left = await findGarbage(await openProject({ directory: root, port: aheadOfFiles(disk) }), {
+      signal,
+    });
     assert.equal([left.objects, left.records, left.leftovers], [[], [], []]);
   },
   // Of logs that are written anew: they go when they are a day old, or with the next build.

@@ -212,6 +212,7 @@ if (state() !== before) console.log(before, state());
     'errors.js',
     'index.js',
     'library/data-manager.js',
+    'library/diagnose.js',
     'library/project.js',
     'library/run-reader.js',
   ]);

@@ -297,7 +297,7 @@ test('names that are nothing are wrong requests or missing', async () => {
   assert.match(nothing.stderr, /there is neither a release "2023" nor a folder of that name/);
   const folder = await project.firn('verify', 'consolidated_data');
   assert.is(folder.code, 2);
-  assert.match(folder.stderr, /is no release or reference/);
+  assert.match(folder.stderr, /is no bag, no release, no reference/);
   assert.ok(readdirSync(join(project.path(DIRECTORY))).length > 0);
 });
 

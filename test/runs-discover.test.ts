@@ -51,12 +51,16 @@ s('runs hold a .npy, a .npz or both, and come by name in code-unit order', () =>
 });
 
 s('no runs folder has no runs', () => {
-  assert.equal(discoverRuns(disk, join(tmpdir(), 'firn-none', 'none')), { runs: [], ignored: [] });
+  assert.equal(discoverRuns(disk, join(tmpdir(), 'firn-none', 'none')), {
+    runs: [],
+    archived: [],
+    ignored: [],
+  });
 });
 
 s('hidden names are no runs', () => {
   const root = runsDir('.firn-tmp-1/x/embeddings.npy', 'a/.b/embeddings.npy', 'a/c/.embeddings.npy');
-  assert.equal(discoverRuns(disk, root), { runs: [], ignored: [] });
+  assert.equal(discoverRuns(disk, root), { runs: [], archived: [], ignored: [] });
 });
 
 s('hostile names are names', () => {

@@ -16,7 +16,7 @@ const NOW = Date.UTC(2024, 11, 31);
 
 function stat(ageDays: number): FileStat {
   const ns = BigInt(NOW - ageDays * DAY) * 1_000_000n;
-  return { kind: 'file', size: 1, mtimeNs: ns, ctimeNs: ns, ino: 1n };
+  return { kind: 'file', size: 1, mtimeNs: ns, ctimeNs: ns, ino: 1n, mode: 0o644 };
 }
 
 function run(name: string, arrays: Pick<Run, 'npy' | 'npz'> = {}): Run {

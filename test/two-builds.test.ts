@@ -1,12 +1,13 @@
 /** Two builds of one project: one works, one waits and says for whom. Nobody's lock is taken while he may live. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { acquireLock, type Holder, readLock } from '../src/engine/lock.js';
+import { acquireLock, type Holder, readLock, removeLock } from '../src/engine/lock.js';
 import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
 import { Gate } from './rig/gate.js';
 import { TestProject } from './rig/project.js';
 
@@ -189,6 +190,25 @@ test('of many that find the holder dead, one at a time gets the lock, and all do
   assert.is(served, 6);
   assert.ok(takers >= 1);
   assert.equal(readdirSync(join(path, '..')), []);
+});
+
+test('a lock that changes hands while `unlock` looks at it stays with the new holder', async () => {
+  const path = plantLock({ pid: process.pid, started: '1' });
+  const other = join(path, 'other.json');
+  const port: Port = {
+    ...disk,
+    readText(file, limit) {
+      const text = disk.readText(file, limit);
+      // Somebody finds the dead one at the same time, and is faster.
+      unlinkSync(file);
+      writeFileSync(other, text?.replace('"started":"1"', `"started":"${startedOf(process.pid)}"`) ?? '');
+      return text;
+    },
+  };
+  const mark = join(path, '..', 'unswept');
+  await removeLock(port, path, true, mark);
+  assert.equal(readdirSync(path), ['other.json']);
+  assert.is(isGone(path), false);
 });
 
 test.run();

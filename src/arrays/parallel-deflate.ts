@@ -104,6 +104,11 @@ function deflate(
   });
 }
 
+/** What `auto` would choose for a stream that begins with these bytes. */
+export async function chooseLevel(start: Uint8Array): Promise<Exclude<DeflateLevel, 'auto'>> {
+  return (await betterStrategy(start)) === zlib.constants.Z_HUFFMAN_ONLY ? 'huffman' : 'default';
+}
+
 async function betterStrategy(block: Uint8Array): Promise<number> {
   const { Z_HUFFMAN_ONLY, Z_DEFAULT_STRATEGY, Z_SYNC_FLUSH } = zlib.constants;
   const sample = block.subarray(0, SAMPLE_BYTES);

@@ -95,7 +95,8 @@ async function run(
     return showPlan(steps, flags);
   }
   const onEvent: Listener = (event) => {
-    if (!flags.json) reporter(event);
+    // Who reads JSON waits as well, and should know for whom.
+    if (!flags.json || event.type === 'waiting') reporter(event);
     page?.listen(event);
   };
   const summary = await build(project, { ...request, onEvent });
@@ -126,7 +127,8 @@ function checkFlags(flags: BuildFlags): void {
   });
 }
 
-function outcomeJson(outcome: StepOutcome): object {
+/** A step as `--json` shows it. */
+export function outcomeJson(outcome: StepOutcome): object {
   const { id, status, reasons, seconds, error, stats } = outcome;
   return {
     id,

@@ -1,4 +1,5 @@
 /** One line of progress on a terminal, for commands that are no builds; nothing elsewhere. */
+import { canDraw } from './main.js';
 import { cutTo, formatBytes, formatCount, safe } from './text.js';
 
 const REDRAW_MS = 100;
@@ -10,7 +11,7 @@ export interface ProgressLine {
 }
 
 export function progressLine(label: string): ProgressLine {
-  const draws = process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
+  const draws = canDraw();
   let drawnAt = 0;
   let drawn = false;
   return {
@@ -19,11 +20,11 @@ export function progressLine(label: string): ProgressLine {
       if (!draws || now - drawnAt < REDRAW_MS) return;
       drawnAt = now;
       drawn = true;
-      const percent = total > 0 ? Math.floor((100 * Math.min(done, total)) / total) : 0;
+      const percent = total > 0 ? `${Math.floor((100 * Math.min(done, total)) / total)}%, ` : '';
       const amount = unit.startsWith('bytes') ? formatBytes(done) : formatCount(done);
       const width = (process.stderr.columns || 80) - 1;
       process.stderr.write(
-        `\r\u001b[2K${cutTo(`${safe(label)} ${percent}%, ${amount} ${safe(unit.replace(/^bytes ?/, ''))}`.trimEnd(), width)}`,
+        `\r\u001b[2K${cutTo(`${safe(label)} ${percent}${amount} ${safe(unit.replace(/^bytes ?/, ''))}`.trimEnd(), width)}`,
       );
     },
     end() {

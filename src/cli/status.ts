@@ -25,6 +25,7 @@ export function defineStatus(program: Command): void {
         if (flags.json) {
           printJson({
             targets: lines.map(({ target, rule, steps }) => ({ target, rule, steps: steps.map(stepJson) })),
+            archived: project.archived.map(({ name }) => name),
           });
           return;
         }
@@ -33,7 +34,7 @@ export function defineStatus(program: Command): void {
           rule,
           String(own.length),
           stateOf(own),
-          firstReason(own),
+          firstReason(own, project.archived.length),
         ]);
         print(
           table(
@@ -47,6 +48,12 @@ export function defineStatus(program: Command): void {
             rows,
           ),
         );
+        if (project.archived.length > 0) {
+          const runs = plural(project.archived.length, 'run');
+          print(
+            `\n${runs} archived: rows stay in references, and nothing else is done with them until they are restored`,
+          );
+        }
         const told = lines
           .filter(({ steps: own }) => own.length <= FEW)
           .flatMap(({ steps: own }) => own.map(({ id, stats }) => [id, statsOf(stats)]))
@@ -76,8 +83,12 @@ function stateOf(steps: readonly PlannedStep[]): string {
   return parts.length === 0 ? 'fresh' : parts.join(', ');
 }
 
-function firstReason(steps: readonly PlannedStep[]): string {
-  if (steps.length === 0) return 'nothing matches what it asks for';
+function firstReason(steps: readonly PlannedStep[], archived: number): string {
+  if (steps.length === 0) {
+    return archived === 0
+      ? 'nothing matches what it asks for'
+      : `nothing that is here matches what it asks for; ${plural(archived, 'run')} archived`;
+  }
   const stale = steps.filter((step) => step.action !== 'fresh');
   if (stale.length === 0) return '';
   const first = whyText(stale[0], false).split('\n')[0];

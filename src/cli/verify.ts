@@ -9,7 +9,9 @@ import { formatBytes, plural, safe } from './text.js';
 export function defineVerify(program: Command): void {
   program
     .command('verify <tag|dir>')
-    .description('read every byte of a release or reference, and say what is not as it should be')
+    .description(
+      'read every byte of a release, reference or bag (BagIt), and say what is not as it should be',
+    )
     .option('--rebuild', 'make it again from the runs on disk, and compare the bytes')
     .option('--json', 'print one JSON object')
     .addHelpText(
@@ -18,6 +20,7 @@ export function defineVerify(program: Command): void {
 Examples:
   firn verify 2024-11
   firn verify data/reference
+  firn verify /media/disk/lab            a backup, or a bag of another program
   firn verify 2024-11 --rebuild
 
 Exit codes: 0 all is well, 1 something is not.`,

@@ -17,6 +17,15 @@ export function defineWhy(program: Command): void {
         const { suggest } = await import('../pipeline/nearest.js');
         const project = await openProject(globalOptions(command));
         const ids = project.graph.order.filter((step) => step.id === name || step.target === name);
+        const run = name.slice(name.indexOf(':') + 1);
+        if (ids.length === 0 && project.archived.some((archived) => archived.name === run)) {
+          if (flags.json) printJson({ steps: [], before: [], archived: run });
+          else
+            print(
+              `${safe(name)} has no step: ${safe(run)} is archived; \`firn runs restore\` brings it back`,
+            );
+          return;
+        }
         if (ids.length === 0 && !project.pipeline.targets.has(name)) {
           const steps = project.graph.order.map((step) => step.id);
           const known = [...new Set([...project.pipeline.targets.keys(), ...steps])];

@@ -22,7 +22,7 @@ export interface Need {
 }
 
 export async function neededByDisk(context: DoctorContext): Promise<Need[]> {
-  const byDisk = new Map<string, { folder: string; space: DiskSpace; steps: StepBytes[] }>();
+  const byDisk = new Map<bigint, { folder: string; space: DiskSpace; steps: StepBytes[] }>();
   const disks = new Map<string, { folder: string; space: DiskSpace } | undefined>();
   const sizes = await referenceSizes(context);
   for (const foreseen of await foresee(context)) {
@@ -32,7 +32,7 @@ export async function neededByDisk(context: DoctorContext): Promise<Need[]> {
     if (!disks.has(parent)) disks.set(parent, diskOf(context, parent));
     const disk = disks.get(parent);
     if (disk === undefined) continue;
-    const key = keyOf(disk.space);
+    const key = disk.space.device;
     const known = byDisk.get(key) ?? { ...disk, steps: [] };
     known.steps.push(estimate);
     byDisk.set(key, known);
@@ -47,11 +47,6 @@ function diskOf({ port }: DoctorContext, path: string): { folder: string; space:
     if (space !== undefined) return { folder, space };
     if (folder === dirname(folder)) return undefined;
   }
-}
-
-/** Two folders with the same answer are on one disk, or on two that are equally good. */
-function keyOf({ type, total, free, files, filesFree }: DiskSpace): string {
-  return [type, total, free, files, filesFree].join(' ');
 }
 
 /** What a reference is or will be. */

@@ -39,7 +39,7 @@ function* lock(context: DoctorContext): Iterable<Finding> {
     yield finding(
       'lock-left',
       path,
-      `was left by ${who}, which is gone`,
+      `was left by ${found.holder?.command} (pid ${found.holder?.pid} on ${found.holder?.host}), which is gone`,
       `The next ${command('firn', 'build')} takes it over and clears what that build left.`,
     );
   } else if (found.isNear) {
@@ -53,7 +53,7 @@ function* lock(context: DoctorContext): Iterable<Finding> {
     yield finding(
       'lock-unknown',
       path,
-      `is held by ${who}, of which nothing can be known from here: builds wait for it`,
+      `is held by ${who}: builds wait for it`,
       `If you are sure that nothing runs there: ${command('firn', 'unlock', '--force')}.`,
     );
   }
@@ -133,7 +133,7 @@ interface StoredFile {
   bytes: number;
 }
 
-function storedFiles({ port, cacheDirectory }: DoctorContext): StoredFile[] {
+export function storedFiles({ port, cacheDirectory }: DoctorContext): StoredFile[] {
   const objects = join(cacheDirectory, 'objects');
   return port.list(objects).flatMap((folder) =>
     port.list(join(objects, folder.name)).flatMap(({ name }) => {

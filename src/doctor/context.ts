@@ -68,6 +68,7 @@ export class DoctorContext {
   private readonly scope: Scope;
   private done = 0;
   private total = 0;
+  private foretold = 0;
 
   private constructor(
     readonly opening: Opening,
@@ -159,6 +160,20 @@ export class DoctorContext {
     const folder = join(this.root, this.opening.runsDir);
     return ![folder, join(folder, dataset), join(folder, dataset, run)].some((path) =>
       this.refused.has(path),
+    );
+  }
+
+  /** Whether a run (`dataset/run`) is archived, also where that run is not asked about. */
+  isArchived(name: string): boolean {
+    return this.once('archived names', () => new Set(this.discovered().archived.map((run) => run.name))).has(
+      name,
+    );
+  }
+
+  /** Runs whose files are elsewhere. */
+  archived(): Run[] {
+    return this.once('archived', () =>
+      this.discovered().archived.filter((run) => this.includes(this.shown(run.directory))),
     );
   }
 
@@ -287,14 +302,19 @@ export class DoctorContext {
     };
   }
 
+  /** So many bytes are going to be read, as far as that can be told beforehand. */
+  foretell(bytes: number): void {
+    this.foretold = bytes;
+  }
+
   /** More bytes are going to be read. */
   private expect(bytes: number): void {
     this.total += bytes;
-    this.request.onProgress(this.done, this.total);
+    this.progress(0);
   }
 
   private progress(bytes: number): void {
     this.done += bytes;
-    this.request.onProgress(this.done, this.total);
+    this.request.onProgress(this.done, Math.max(this.total, this.foretold));
   }
 }

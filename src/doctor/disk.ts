@@ -3,16 +3,16 @@
  * can be promised.
  */
 import { dirname, join } from 'node:path';
+import { networkName } from '../files/network-file-systems.js';
 import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
 import { reasonOf } from '../system-errors.js';
-import { formatBytes } from '../units.js';
+import { formatBytes, plural } from '../units.js';
 import { neededByDisk } from './build-space.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { networkName } from './network-file-systems.js';
 import { command } from './shell-word.js';
 
 export const diskChecks: Group = {
@@ -73,7 +73,7 @@ async function* storage(context: DoctorContext): AsyncIterable<Finding> {
     yield finding(
       'storage-compress',
       runsDir,
-      `room is short, and ${old.length} ${old.length === 1 ? 'run' : 'runs'} older than ${COMPRESS_DAYS} days (${formatBytes(bytes)}) are not compressed`,
+      `room is short, and ${plural(old.length, 'run')} older than ${COMPRESS_DAYS} days (${formatBytes(bytes)}) ${isOrAre(old)} not compressed`,
       `${command('firn', 'compress', '--older-than', String(COMPRESS_DAYS), '--execute', '--delete-original')}; without \`--execute\` it says what it would do.`,
     );
   }
@@ -85,10 +85,14 @@ async function* storage(context: DoctorContext): AsyncIterable<Finding> {
     yield finding(
       'storage-archive',
       runsDir,
-      `room is short, and ${archivable.length} ${archivable.length === 1 ? 'run' : 'runs'} older than ${ARCHIVE_DAYS} days are in a reference: ${someOf(archivable.map((run) => run.name))}`,
-      'Move their folders to other storage once `firn status` says fresh: their rows stay in the reference. Always keep the reference.',
+      `room is short, and ${plural(archivable.length, 'run')} older than ${ARCHIVE_DAYS} days ${isOrAre(archivable)} in a reference: ${someOf(archivable.map((run) => run.name))}`,
+      `${command('firn', 'runs', 'archive', '--older-than', String(ARCHIVE_DAYS), '--to', 'DIR', '--execute')}, with DIR on another disk; without \`--execute\` it says what it would do. Rows stay in the reference, which always has to be kept.`,
     );
   }
+}
+
+function isOrAre(things: readonly unknown[]): string {
+  return things.length === 1 ? 'is' : 'are';
 }
 
 function* inodes(context: DoctorContext): Iterable<Finding> {
@@ -156,7 +160,7 @@ function* network(context: DoctorContext): Iterable<Finding> {
       'disk-network',
       context.shown(path),
       `is on a network file system (${name}): locks and what reaches the disk are as good as its server, and changes by other machines are not announced`,
-      'Build on one machine at a time, and watch by polling. docs/reliability.md says what is promised where.',
+      'Build on one machine at a time, and watch by polling.',
     );
   }
 }

@@ -4,6 +4,7 @@
  */
 import { disk } from '../files/disk.js';
 import { textOf } from '../system-errors.js';
+import { archivedRunChecks } from './archived-runs.js';
 import { cacheChecks } from './cache.js';
 import type { Check, Group } from './check.js';
 import { clockChecks } from './clocks.js';
@@ -15,6 +16,7 @@ import { leftoverChecks } from './leftovers.js';
 import { machineChecks } from './machine.js';
 import { nextBuildChecks } from './next-build.js';
 import { pipelineChecks } from './pipeline.js';
+import { bytesToRead } from './reading.js';
 import { referenceChecks } from './references.js';
 import { releaseChecks } from './releases.js';
 import { rightsChecks } from './rights.js';
@@ -29,6 +31,7 @@ export type { Code, Finding, Severity } from './finding.js';
 const GROUPS: readonly Group[] = [
   runFolderChecks,
   runArrayChecks,
+  archivedRunChecks,
   versionChecks,
   pipelineChecks,
   referenceChecks,
@@ -62,6 +65,7 @@ export interface Diagnosis {
 export async function diagnose(request: DoctorRequest): Promise<Diagnosis> {
   const context = await DoctorContext.open({ port: disk, ...request });
   try {
+    if (context.full) context.foretell(await bytesToRead(context).catch(() => 0));
     const found: Finding[] = [];
     const checked: Diagnosis['checked'] = [];
     // One failure behind several checks is one finding.

@@ -172,7 +172,9 @@ async function* retained(context: DoctorContext): AsyncIterable<Finding> {
     if (look.prefix !== 'consolidated' || look.array === undefined) continue;
     const only = (look.metadata?.facts?.ranges ?? [])
       .filter((range) => context.isGone(runName(range)) && !released.has(releasedKey(range)))
-      .map(runName);
+      .map(runName)
+      // What is archived has another copy; whether that is there is asked elsewhere.
+      .filter((name) => !context.isArchived(name));
     if (only.length === 0) continue;
     const shown = look.directory;
     const one = only.length === 1;
@@ -180,7 +182,7 @@ async function* retained(context: DoctorContext): AsyncIterable<Finding> {
       'reference-retained',
       shown,
       `holds rows of ${plural(only.length, 'run')} that ${one ? 'is' : 'are'} no longer on disk, and may be the only copy: ${someOf(only)}`,
-      `Back the folder up, for example with ${command('rsync', '-a', `${shown}/`, `/backup/${shown}/`)}.`,
+      `${command('firn', 'backup', 'DIR')} makes another one, with DIR on another disk.`,
     );
   }
 }

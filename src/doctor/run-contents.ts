@@ -3,7 +3,7 @@
  * is read once. Knows no reference.
  */
 import { ArrayHasher } from '../arrays/digest.js';
-import { rowsNotFinite } from '../arrays/finite.js';
+import { rowsNotFinite } from '../arrays/finite-rows.js';
 import { openArray } from '../arrays/open.js';
 import { fileDigest } from '../engine/store.js';
 import type { ReadPort } from '../files/port.js';

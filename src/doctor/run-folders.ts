@@ -42,7 +42,7 @@ function* isThere(context: DoctorContext): Iterable<Finding> {
       stat === undefined ? 'there is no such folder, so there are no runs' : 'is no folder',
       `${EXPECTED} Correct the field \`runs\` at the top of pipeline.yaml, or run the analysis.`,
     );
-  } else if (context.discovered().runs.length === 0) {
+  } else if (context.discovered().runs.length + context.discovered().archived.length === 0) {
     context.told.add(runsDir);
     yield finding(
       'runs-empty',
@@ -118,7 +118,8 @@ function* passedOver(context: DoctorContext): Iterable<Finding> {
 /** Run folders that hold no array: why not? */
 function* layout(context: DoctorContext): Iterable<Finding> {
   const { port, root, opening } = context;
-  const runs = new Set(context.discovered().runs.map((run) => run.directory));
+  const { runs: here, archived } = context.discovered();
+  const runs = new Set([...here, ...archived].map((run) => run.directory));
   const made = new Set(
     context.opening.project?.graph.order.flatMap((step) => step.outputs.map(({ path }) => dirname(path))),
   );

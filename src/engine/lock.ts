@@ -16,7 +16,8 @@ import type { Port } from '../files/port.js';
 import { unlinkIfThere } from '../files/remove.js';
 import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
 
-const POLL_MS = 150;
+/** Between two looks at a lock that is held: at first, and at most. */
+const POLL_MS = { first: 10, most: 150 };
 const PREPARED = `${TEMPORARY_PREFIX}lock-`;
 
 export interface Holder {
@@ -54,12 +55,10 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
   const name = `${randomBytes(8).toString('hex')}.json`;
   let tookOver = false;
   let told = false;
+  let wait = POLL_MS.first;
   try {
     await prepare(port, join(prepared, name), options.command);
-    for (;;) {
-      // An empty folder may be that of a dead one, whose file was removed by another one who is dead by now as well.
-      tookOver ||= port.list(path).length === 0 && port.stat(path) !== undefined;
-      if (await tryRename(port, prepared, path)) break;
+    while (!(await tryRename(port, prepared, path))) {
       options.signal?.throwIfAborted();
       const found = readLock(port, path);
       if (found === undefined) {
@@ -71,7 +70,8 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
       } else {
         if (!told) options.onWait(describeHolder(found.holder));
         told = true;
-        await delay(POLL_MS, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        await delay(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        wait = Math.min(1.5 * wait, POLL_MS.most);
       }
     }
   } catch (error) {
@@ -121,9 +121,11 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
 }
 
 export function describeHolder(holder: Holder | undefined): string {
-  return holder === undefined
-    ? 'a process that left no name'
-    : `${holder.command} (pid ${holder.pid} on ${holder.host})`;
+  if (holder === undefined) return 'a process that left no name';
+  const where = isNear(holder)
+    ? ''
+    : ', in another container or on another machine, not to be seen from here';
+  return `${holder.command} (pid ${holder.pid} on ${holder.host}${where})`;
 }
 
 async function prepare(port: Port, file: string, command: string): Promise<void> {
@@ -147,6 +149,11 @@ async function tryRename(port: Port, folder: string, path: string): Promise<bool
     return true;
   } catch (error) {
     if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
+    // No lock was ever a file: whatever put one there, it keeps nobody out.
+    if (errnoOf(error) === 'ENOTDIR' && port.stat(path)?.kind === 'file') {
+      await unlinkIfThere(port, path);
+      return false;
+    }
     throw error;
   }
 }

@@ -6,9 +6,10 @@ import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
 import type { Port, ReadHandle } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
-import { hashFromFile, type StreamHash, streamHash } from '../workers/hashing.js';
+import { hashFromFile, type StreamHashes, streamHashes } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { giveBack, takeBlock } from '../workers/shared-blocks.js';
+import { isDigest } from './record-shape.js';
 
 /** Files beyond this size are stored only where the file system shares their blocks. */
 const COPY_LIMIT = 64 * 1024 * 1024;
@@ -38,13 +39,15 @@ export class Store {
   ) {}
 
   private pathOf(digest: string): string {
-    const hex = digest.replace(/^sha256:/, '');
+    // What comes from a file of `cache/` must not lead anywhere else.
+    if (!isDigest(digest)) throw new Error(`${digest} is no digest of a stored file`);
+    const hex = digest.slice('sha256:'.length);
     return join(this.directory, hex.slice(0, 2), hex);
   }
 
   /** Whether a file of this digest seems to be there; `restore` is what proves it. */
   has(digest: string): boolean {
-    return this.port.stat(this.pathOf(digest)) !== undefined;
+    return isDigest(digest) && this.port.stat(this.pathOf(digest))?.kind === 'file';
   }
 
   /** Stores a copy of a file whose digest is known. A store that cannot take it (too big, full disk) is no failure. */
@@ -97,17 +100,16 @@ export class Store {
   /** Every stored output. */
   objects(): (StoredFile & { digest: string })[] {
     return this.files().flatMap((file) => {
-      const hex = basename(file.path);
-      const isObject = /^[0-9a-f]{64}$/.test(hex) && this.pathOf(hex) === file.path;
-      return isObject ? [{ ...file, digest: `sha256:${hex}` }] : [];
+      const digest = `sha256:${basename(file.path)}`;
+      return isDigest(digest) && this.pathOf(digest) === file.path ? [{ ...file, digest }] : [];
     });
   }
 
-  /** What stands in its folders; nothing is looked for behind links. */
+  /** What stands in its folders; another program's are not looked into, nor are links. */
   private files(): StoredFile[] {
     const files: StoredFile[] = [];
     for (const folder of this.port.list(this.directory)) {
-      if (folder.kind !== 'directory') continue;
+      if (folder.kind !== 'directory' || !/^[0-9a-f]{2}$/.test(folder.name)) continue;
       for (const { name, kind } of this.port.list(join(this.directory, folder.name))) {
         const path = join(this.directory, folder.name, name);
         const stat = kind === 'file' ? this.port.stat(path) : undefined;
@@ -120,7 +122,7 @@ export class Store {
   /** Removes the longest unused files until the store is within its limit. Bytes freed. */
   async trim(limit = this.limit): Promise<number> {
     this.added = 0;
-    const files = this.files();
+    const files = this.objects();
     let total = files.reduce((sum, file) => sum + file.size, 0);
     let freed = 0;
     files.sort((a, b) => (a.used < b.used ? -1 : a.used > b.used ? 1 : 0));
@@ -140,33 +142,45 @@ function ignoreAbsent(error: unknown): void {
   if (errnoOf(error) !== 'ENOENT') throw error;
 }
 
+export interface DigestOptions {
+  signal?: AbortSignal | undefined;
+  onBytes?: ((bytes: number) => void) | undefined;
+  workers?: Workers | undefined;
+}
+
 /** `sha256:<hex>` of a file's bytes. One block is read while the one before it is hashed. */
 export async function fileDigest(
-  port: Port | Pick<Port, 'open'>,
+  port: Pick<Port, 'open'>,
   path: string,
-  options: {
-    signal?: AbortSignal | undefined;
-    onBytes?: (bytes: number) => void;
-    workers?: Workers | undefined;
-  } = {},
+  options: DigestOptions = {},
 ): Promise<string> {
+  return `sha256:${(await fileDigests(port, path, ['sha256'], options))[0]}`;
+}
+
+/** Digests of a file's bytes in hexadecimal, one an algorithm (as node:crypto names them), from one reading. */
+export async function fileDigests(
+  port: Pick<Port, 'open'>,
+  path: string,
+  algorithms: readonly string[],
+  options: DigestOptions = {},
+): Promise<string[]> {
   const handle = await port.open(path);
   try {
-    const hash = streamHash(handle.size, options.workers);
+    const hash = streamHashes(handle.size, options.workers, algorithms);
     const whole = { position: 0, bytes: Number.MAX_SAFE_INTEGER };
     if ((await hashFromFile(hash, handle, whole, options)) === undefined) {
       await hashBlocks(hash, handle, options);
     }
-    return `sha256:${await hash.digest()}`;
+    return await hash.digests();
   } finally {
     await handle.close();
   }
 }
 
 async function hashBlocks(
-  hash: StreamHash,
+  hash: Pick<StreamHashes, 'update'>,
   handle: ReadHandle,
-  options: { signal?: AbortSignal | undefined; onBytes?: (bytes: number) => void },
+  options: DigestOptions,
 ): Promise<void> {
   const blocks = [0, 1].map(() => takeBlock(Math.min(BLOCK, handle.size + 1)));
   let hashing: Promise<void> | undefined;

@@ -53,6 +53,8 @@ export interface Digest {
 export interface Digester {
   /** The files whose stat decides whether a stored digest still holds. */
   files(path: string): string[];
+  /** A file that speaks for the input where none of these is there, and then takes their part. */
+  standIn?(path: string): string;
   /** The content's digest; undefined when nothing is there. Throws FirnError when what is there is unusable. */
   digest(path: string, options: DigestOptions): Promise<Digest | undefined>;
 }
@@ -133,6 +135,8 @@ export interface Rule {
     output: Output,
     context: { port: ReadPort; root: string },
   ): boolean | undefined | Promise<boolean | undefined>;
+  /** `run` fails unless what it read is what the digests of the inputs name; else a file that is touched is read again. */
+  proves?: true;
   run(step: Step, context: RunContext): Promise<RunResult>;
   /** Why a file in `removes` stays all the same, asked once the outputs are there. */
   keeps?(step: Step, path: string, context: { port: ReadPort; root: string }): string | undefined;
@@ -174,6 +178,8 @@ export interface KnownRun {
   hasNpz: boolean;
   /** Made by a step of this pipeline. */
   made: boolean;
+  /** Its files are elsewhere; what is here tells its digest, and cannot be read as an array. */
+  archived: boolean;
   /** The model version, looked up when asked for. */
   readonly version: string | undefined;
 }
@@ -194,8 +200,8 @@ export interface ExpandView {
   versionsFile: string;
   /** Beside each reference when undefined. */
   releasesDir: string | undefined;
-  /** Sorted by name. */
-  runs(filter: RunFilter): KnownRun[];
+  /** Sorted by name. Archived ones only when asked for: most rules can do nothing with them. */
+  runs(filter: RunFilter, options?: { archived?: boolean }): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
   /** Something a person should know though it is no mistake: a filter that selects nothing. */
@@ -259,7 +265,10 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
-/** What kind of cause made a step stale. */
+/**
+ * What kind of cause made a step stale; or why it was skipped: `interrupted`, or, where one program builds again and again,
+ * `failed` (it failed before, and would again) and `incomplete` (an input is still being written).
+ */
 export type ReasonCode =
   | 'new'
   | 'forced'
@@ -269,7 +278,10 @@ export type ReasonCode =
   | 'memory'
   | 'output'
   | 'cleanup'
-  | 'upstream';
+  | 'upstream'
+  | 'interrupted'
+  | 'failed'
+  | 'incomplete';
 
 /** One cause for a step to run, as data; `text` is for people. */
 export interface Reason {

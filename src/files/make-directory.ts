@@ -2,6 +2,13 @@
 import { dirname } from 'node:path';
 import type { Port } from './port.js';
 
+/** The folder itself, or the nearest one above it that is there. */
+export function nearestDirectory(port: Port, path: string): string {
+  let at = path;
+  while (port.stat(at) === undefined && dirname(at) !== at) at = dirname(at);
+  return at;
+}
+
 /** With its parents; fine when it is there. The name of each new folder is synced, so that what is put into it stays. */
 export async function makeDurableDirectory(port: Port, path: string): Promise<void> {
   const missing: string[] = [];

@@ -12,7 +12,7 @@ import type { SearchAnswer, Searcher, SearchQuery } from '../search.js';
 import type { ReleaseInfo } from './releases.js';
 import type { RunReader } from './run-reader.js';
 
-/** A run: a folder `<runs>/<dataset>/<run>/` that holds embeddings or another file of an analysis. */
+/** A run: a folder `<runs>/<dataset>/<run>/` that holds embeddings or another file of an analysis, or was archived. */
 export interface RunInfo {
   /** `dataset/run` */
   name: string;
@@ -24,6 +24,8 @@ export interface RunInfo {
   modified: Date;
   /** What holds its embeddings. Of two, the `.npy` is the truth. */
   containers: ('npy' | 'npz')[];
+  /** Its files are elsewhere (`firn runs archive`): its rows are in references, and its embeddings cannot be read here. */
+  archived: boolean;
   /** bytes of its embeddings on disk */
   bytes: number;
   /** The model version, by the registry or by the run itself. */

@@ -73,14 +73,15 @@ function foldersOf({ port, root, runsDir }: RegistryPlace): {
 
 /** Undefined for a folder without a file that an analysis would leave. */
 function infoOf(
-  { name, dataset, run, directory, npy, npz }: Run,
+  { name, dataset, run, directory, npy, npz, stub }: Run,
   port: RegistryPlace['port'],
   versionOf: (run: string) => string | undefined,
 ): RunInfo | undefined {
   const files = findRunFiles(port, directory);
   const { visualizations, ...named } = files;
-  if (Object.keys(named).length + Object.keys(visualizations).length === 0) return undefined;
-  const stat = npy ?? npz ?? port.stat(directory);
+  const empty = Object.keys(named).length + Object.keys(visualizations).length === 0;
+  if (empty && stub === undefined) return undefined;
+  const stat = npy ?? npz ?? stub ?? port.stat(directory);
   return {
     name,
     dataset,
@@ -91,6 +92,7 @@ function infoOf(
       ...(npy === undefined ? [] : (['npy'] as const)),
       ...(npz === undefined ? [] : (['npz'] as const)),
     ],
+    archived: npy === undefined && npz === undefined && stub !== undefined,
     bytes: (npy?.size ?? 0) + (npz?.size ?? 0),
     version: versionOf(name) ?? null,
     files,

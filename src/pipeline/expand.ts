@@ -5,12 +5,13 @@
 import { join, relative, sep } from 'node:path';
 import { findCycle } from '../engine/graph.js';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
-import { FirnError, messageOf } from '../errors.js';
+import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
-import { discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
+import { byName, type Discovered, discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 import { selectRuns } from '../runs/select.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
+import { textOf } from '../system-errors.js';
 import { checkDrafts, checkSteps } from './check-steps.js';
 import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
@@ -24,7 +25,9 @@ export interface ExpandOptions {
 
 export interface Expansion {
   steps: Step[];
-  /** Folders in the runs folder that are passed over, and why. */
+  /** Runs whose files are elsewhere. The steps that made them are left out until they are restored. */
+  archived: Run[];
+  /** What is passed over, and why: folders in the runs folder, files that a pattern matches. */
   ignored: IgnoredRun[];
   /** What rules had to say, `target: message`. */
   warnings: string[];
@@ -34,9 +37,10 @@ export interface Expansion {
 export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expansion {
   const order = orderTargets(pipeline);
   const discovered = discoverRuns(options.port, join(options.root, pipeline.runsDir));
-  const world = new World(pipeline, options, discovered.runs);
+  const world = new World(pipeline, options, discovered);
   let steps: Step[] = [];
   // What one target makes another may need, and so on through all of them; after that only a circle goes on.
+  const ignored = (): IgnoredRun[] => [...discovered.ignored, ...world.passedOver.values()];
   for (let rounds = order.length + 2; ; rounds--) {
     const before = fingerprint(steps);
     const known = new Set(steps.map((step) => step.id));
@@ -46,13 +50,13 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     // Two steps with one output may be why another target finds nothing.
     if (settled) checkSteps(pipeline, steps);
     if (expanded.error !== undefined && (settled || rounds === 0)) {
-      const passed = discovered.ignored.map(
+      const passed = ignored().map(
         ({ path, reason }) => `passed over ${relative(options.root, path)}: it ${reason}`,
       );
       throw withNotes(expanded.error, [...expanded.warnings, ...passed]);
     }
     if (settled) {
-      return { steps, ignored: discovered.ignored, warnings: expanded.warnings };
+      return { steps, archived: discovered.archived, ignored: ignored(), warnings: expanded.warnings };
     }
     if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
     world.learn(steps);
@@ -104,6 +108,7 @@ function expandOnce(
     } catch (error) {
       first ??= { error };
     }
+    drafts = drafts.filter((draft) => !world.isArchived(draft));
     byTarget.set(
       target.name,
       drafts.map((draft) => ({ ...draft, target: target.name, rule: target.rule })),
@@ -126,7 +131,7 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
     return drafts;
   } catch (error) {
     if (!(error instanceof FirnError))
-      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
+      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${textOf(error)}`);
     // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.
     if (error.kind !== 'usage' || error.path !== undefined) throw error;
     throw target.error(error.message, error.advice);
@@ -179,6 +184,8 @@ function makerOfPath(makers: ReadonlyMap<string, string>, path: string): string 
 
 interface Known {
   runs: Run[];
+  /** Those that are not archived. */
+  here: Run[];
   /** By name. */
   views: Map<string, KnownRun>;
 }
@@ -190,6 +197,7 @@ class RunView implements KnownRun {
   readonly run: string;
   readonly hasNpy: boolean;
   readonly hasNpz: boolean;
+  readonly archived: boolean;
   readonly #source: Run;
   readonly #versionOf: (run: Run) => string | undefined;
   /** Looked up once: it may stand in a file. */
@@ -206,6 +214,7 @@ class RunView implements KnownRun {
     this.run = source.run;
     this.hasNpy = source.npy !== undefined;
     this.hasNpz = source.npz !== undefined;
+    this.archived = !made && !this.hasNpy && !this.hasNpz;
     this.#source = source;
     this.#versionOf = versionOf;
   }
@@ -223,12 +232,29 @@ class World {
   private registry: Registry | undefined;
   private known: Known | undefined;
   private askedForFiles = false;
+  /** What matched a pattern and cannot be read. */
+  readonly passedOver = new Map<string, IgnoredRun>();
+  /** Their folders, relative to the project. */
+  private readonly archivedRuns: ReadonlySet<string>;
 
   constructor(
     private readonly pipeline: Pipeline,
     private readonly options: ExpandOptions,
-    private readonly discovered: readonly Run[],
-  ) {}
+    private readonly discovered: Discovered,
+  ) {
+    this.archivedRuns = new Set(
+      discovered.archived.map(({ dataset, run }) => `${pipeline.runsDir}/${dataset}/${run}`),
+    );
+  }
+
+  /** Whether a step would make only runs that were archived: they stay as they are until they are restored. */
+  isArchived({ outputs }: StepDraft): boolean {
+    if (this.archivedRuns.size === 0) return false;
+    const runs = outputs.filter(({ kind }) => kind === 'run');
+    return (
+      runs.length > 0 && runs.every(({ path }) => this.archivedRuns.has(path.slice(0, path.lastIndexOf('/'))))
+    );
+  }
 
   /** Whether anything asked of this world so far could come out otherwise by what these steps make. */
   minds(steps: readonly Step[]): boolean {
@@ -262,7 +288,7 @@ class World {
       versionsFile: this.pipeline.versionsFile,
       releasesDir: this.pipeline.releasesDir,
       warn,
-      runs: (filter) => this.runs(filter),
+      runs: (filter, options) => this.runs(filter, options?.archived ?? false),
       files: (pattern) => this.files(pattern),
       target: (name) => {
         const steps = byTarget.get(name);
@@ -271,28 +297,29 @@ class World {
     };
   }
 
-  private runs(filter: RunFilter): KnownRun[] {
+  private runs(filter: RunFilter, withArchived: boolean): KnownRun[] {
     this.known ??= this.knownRuns();
-    const { runs, views } = this.known;
-    const selected = selectRuns(runs, filter, {
+    const { runs, here, views } = this.known;
+    const selected = selectRuns(withArchived ? runs : here, filter, {
       versionOf: (name) => views.get(name)?.version,
       nowMs: this.options.nowMs,
     });
     return selected.map((run) => views.get(run.name) as KnownRun);
   }
 
-  /** Those on disk and those that are made, sorted by name. */
+  /** Those on disk, those that are archived and those that are made, sorted by name. */
   private knownRuns(): Known {
-    const all = new Map(this.discovered.map((run) => [run.name, run]));
+    const { runs: here, archived } = this.discovered;
+    const all = new Map([...archived, ...here].map((run) => [run.name, run]));
     for (const [name, { run }] of this.made) if (!all.has(name)) all.set(name, run);
-    const runs = [...all.values()].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    const runs = [...all.values()].sort(byName);
     const versionOf = (run: Run) => this.versionOf(run.name, run);
     const views = new Map<string, KnownRun>();
     for (const run of runs) {
       const directory = `${this.pipeline.runsDir}/${run.dataset}/${run.run}`;
       views.set(run.name, new RunView(run, directory, this.made.has(run.name), versionOf));
     }
-    return { runs, views };
+    return { runs, here: runs.filter((run) => !views.get(run.name)?.archived), views };
   }
 
   /** From the registry, the target that makes the run, or the facts beside it. Two different answers are an error. */
@@ -322,7 +349,9 @@ class World {
       return there || this.madeFiles.includes(pattern) ? [{ path: pattern, wildcards: {} }] : [];
     }
     const matches = new Map(
-      findFiles(this.options.port, this.options.root, pattern).map((match) => [match.path, match]),
+      findFiles(this.options.port, this.options.root, pattern, (path, reason) =>
+        this.passedOver.set(path, { path: join(this.options.root, path), reason }),
+      ).map((match) => [match.path, match]),
     );
     for (const path of this.madeFiles) {
       const wildcards = matchPattern(pattern, path);

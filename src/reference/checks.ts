@@ -8,10 +8,14 @@ import { FirnError } from '../errors.js';
 import { type Range, runName } from './layout.js';
 import { someOf } from './warnings.js';
 
-/** What the rows to be lack. `standing`: `sha256:` of the array that holds those of now. */
+/** What the rows to be lack. `away`: archived runs. `standing`: `sha256:` of the array that holds those of now. */
 export function obstacleOf(
   step: Step,
-  { ranges, standing }: { ranges: readonly Range[]; standing: string | undefined },
+  {
+    ranges,
+    away,
+    standing,
+  }: { ranges: readonly Range[]; away: ReadonlySet<string>; standing: string | undefined },
   context: MemoryContext,
 ): FirnError | undefined {
   const [{ path }] = step.outputs;
@@ -21,20 +25,32 @@ export function obstacleOf(
       advice: 'Look at the `runs` and `prune` of its target.',
     });
   }
-  const retained = ranges.filter((range) => range.retained).map(runName);
   const isLost = context.port.stat(join(context.root, path)) === undefined;
-  if (retained.length === 0 || !isLost || (standing !== undefined && context.isStored(standing)))
-    return undefined;
-  return new FirnError('missing', `held the only copy of ${someOf(retained)}, and it is gone`, {
-    path,
-    advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
-  });
+  if (!isLost || (standing !== undefined && context.isStored(standing))) return undefined;
+  const retained = ranges.filter((range) => range.retained).map(runName);
+  if (retained.length > 0) {
+    return new FirnError('missing', `held the only copy of ${someOf(retained)}, and it is gone`, {
+      path,
+      advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
+    });
+  }
+  const archived = ranges.map(runName).filter((name) => away.has(name));
+  if (archived.length === 0) return undefined;
+  return new FirnError(
+    'missing',
+    `held the rows of ${someOf(archived)}, which are archived, and it is gone`,
+    {
+      path,
+      advice: 'Bring the runs back with `firn runs restore`, or put the file back from a release or backup.',
+    },
+  );
 }
 
 /** One reference, one number of dimensions. The error lists the runs of each. */
-export function checkDimensions(step: Step, context: MemoryContext): void {
+export function checkDimensions(step: Step, names: ReadonlySet<string>, context: MemoryContext): void {
   const byDims = new Map<number, string[]>();
   for (const input of step.inputs) {
+    if (!names.has(input.name as string)) continue;
     const dims = context.digests.get(inputId(input))?.facts?.dims as number;
     const runs = byDims.get(dims);
     if (runs === undefined) byDims.set(dims, [input.name as string]);

@@ -4,8 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import { setImmediate } from 'node:timers/promises';
-import { convertBytes } from '../arrays/convert-bytes.js';
-import { ArrayHasher } from '../arrays/digest.js';
 import { openArray } from '../arrays/open.js';
 import { type ArrayReader, BYTES_OF } from '../arrays/types.js';
 import { fileDigest } from '../engine/store.js';
@@ -17,8 +15,9 @@ import type { ReadPort } from '../files/port.js';
 import type { Finding } from '../finding.js';
 import type { Workers } from '../workers/pool.js';
 import type { ReferenceFiles } from './files.js';
-import { layoutDigest, type Range, runName, startsOf } from './layout.js';
+import { layoutDigest, runName, startsOf } from './layout.js';
 import { listsSequences, metadataText, type ReferenceFacts, readMetadata } from './metadata.js';
+import { holdsRange } from './prove-rows.js';
 import { readRowSources } from './row-sources.js';
 
 export interface VerifyRequest {
@@ -111,9 +110,11 @@ async function checkArray(check: Check, array: ArrayReader, facts: ReferenceFact
   if ((await check.digestOf(path)) !== facts.embeddings)
     check.add(path, 'is not the array that its metadata names');
   if (rows !== said || dims !== facts.dims) return;
+  const { signal, workers, onProgress } = check.request;
+  const options = { signal, workers, onRow: (row: number) => onProgress(row, array.rows, 'rows') };
   let start = 0;
   for (const range of facts.ranges) {
-    if (!(await hasRows(check, array, range, start))) {
+    if (BYTES_OF[range.dtype] > BYTES_OF[dtype] || !(await holdsRange(array, range, start, options))) {
       check.add(
         path,
         `does not hold the values of ${runName(range)} in rows ${start} to ${start + range.count - 1}`,
@@ -121,22 +122,6 @@ async function checkArray(check: Check, array: ArrayReader, facts: ReferenceFact
     }
     start += range.count;
   }
-}
-
-async function hasRows(check: Check, array: ArrayReader, range: Range, start: number): Promise<boolean> {
-  const { workers, signal, onProgress } = check.request;
-  const { dims, dtype } = array;
-  const hasher = new ArrayHasher({ dtype: range.dtype, rows: range.count, dims }, workers);
-  let exact = BYTES_OF[range.dtype] <= BYTES_OF[dtype];
-  for await (const block of array.blocks({ from: start, to: start + range.count, signal })) {
-    const values = convertBytes(block.bytes, dtype, range.dtype);
-    // In a wider array a change too small for the run's dtype would leave its digest as it was.
-    if (dtype !== range.dtype)
-      exact &&= Buffer.compare(convertBytes(values, range.dtype, dtype), block.bytes) === 0;
-    await hasher.update(values);
-    onProgress(block.start + block.rows, array.rows, 'rows');
-  }
-  return exact && (await hasher.digest()) === range.digest;
 }
 
 /** The whole text follows from what firn reads of it: totals, first rows, the list of sequences. */

@@ -19,6 +19,8 @@ export interface Told {
   prune: string[];
   /** Model versions of the rows. */
   versions: string[];
+  /** Archived runs that are selected, and whose values the reference does not hold. Records of before have none. */
+  leftOut?: string[];
 }
 
 export interface Change {
@@ -74,6 +76,12 @@ export function warningsOf({ prior, ranges, isPresent, now, before }: Change): s
   );
   if (unknown.length > 0) {
     said.push(`\`prune\` names ${someOf(unknown)}, but no such run is in the reference or on disk`);
+  }
+  const leftOut = (now.leftOut ?? []).filter((name) => !before?.leftOut?.includes(name));
+  if (leftOut.length > 0) {
+    said.push(
+      `archived, and not here as they are: ${someOf(leftOut)}; \`firn runs restore\` brings them back, and the next build takes their rows in`,
+    );
   }
   const { versions } = now;
   if (versions.length > 1 && !versions.every((version) => before?.versions?.includes(version))) {

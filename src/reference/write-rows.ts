@@ -1,13 +1,15 @@
 /**
- * The array of a reference, written range by range: rows of runs from their own arrays, retained rows from the array as
- * it stands. Each run is proven on the way to be what its digest names. Knows no step, and not where ranges come from.
+ * The array of a reference, written range by range: rows of runs from their own arrays, kept rows (of runs that are gone
+ * or archived) from the array as it stands. Each run is proven on the way to be what its digest names. Knows no step, and
+ * not where ranges come from.
  */
 import { join } from 'node:path';
 import { convertBytes } from '../arrays/convert-bytes.js';
 import { ArrayHasher } from '../arrays/digest.js';
+import { firstNonFinite, nonFiniteName } from '../arrays/finite.js';
 import { createNpy } from '../arrays/npy-writer.js';
 import { openArray } from '../arrays/open.js';
-import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../arrays/types.js';
+import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype, type RowBlock } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { openRun } from '../runs/run-array.js';
@@ -15,6 +17,11 @@ import { streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { TrailingHash } from '../workers/trailing-hash.js';
 import { type Range, runName, startsOf } from './layout.js';
+import { isWidened } from './prove-rows.js';
+import { someOf } from './warnings.js';
+
+const LOST_ADVICE =
+  'Put the file back from a release or backup, restore the run if it is archived (`firn runs restore`), or give it up by naming it under `prune`.';
 
 export interface RowsRequest {
   port: Port;
@@ -23,13 +30,15 @@ export interface RowsRequest {
   ranges: readonly Range[];
   /** Absolute. */
   runsDir: string;
-  /** The array as it stands, and the first row there of each retained range, by run. */
+  /** The array as it stands, and the first row there of each kept range, by run. */
   standing: string;
   /** Where to read it from, when its own file cannot give the rows. */
   standingCopy?: string;
   keptAt: { [run: string]: number };
-  /** Of the runs; retained rows must agree. Undefined when all ranges are retained. */
+  /** Of the runs; kept rows must agree. Undefined when all ranges are kept. */
   dims: number | undefined;
+  /** Refuse values that are not finite. */
+  finite: boolean;
   workers: Workers;
   signal: AbortSignal;
   onRows: (done: number, total: number) => void;
@@ -37,8 +46,8 @@ export interface RowsRequest {
 
 /**
  * Writes the array and syncs it, and gives the digest of the file; on any failure nothing is left at `out`.
- * @throws FirnError `missing` or `conflict` when retained rows are lost, `input` when dimensions differ, `failed` when a
- *   run changes meanwhile
+ * @throws FirnError `missing` or `conflict` when kept rows are lost, `input` when dimensions differ or a value is not
+ *   finite, `failed` when a run changes meanwhile
  */
 export async function writeRows(
   request: RowsRequest,
@@ -70,9 +79,14 @@ export async function writeRows(
   }
 }
 
-/** Whether this is about retained rows that the array as it stands does not give. */
+/** Whether this is about kept rows that the array as it stands does not give. */
 export function isLoss(error: unknown, { standing }: RowsRequest): boolean {
   return error instanceof FirnError && error.path === standing && error.kind !== 'failed';
+}
+
+/** Only the array as it stands has its rows here. */
+function isKept(range: Range, { keptAt }: RowsRequest): boolean {
+  return Object.hasOwn(keptAt, runName(range));
 }
 
 /** As numpy's vstack would choose. */
@@ -82,15 +96,15 @@ function widestOf(ranges: readonly Range[]): Dtype {
   return widest;
 }
 
-/** The array as it stands, when retained rows have to come from it. */
+/** The array as it stands, when kept rows have to come from it. */
 async function openStanding(request: RowsRequest): Promise<ArrayReader | undefined> {
   const { port, ranges, standing, standingCopy = standing } = request;
-  const retained = ranges.filter((range) => range.retained).map(runName);
-  if (retained.length === 0) return undefined;
+  const kept = ranges.filter((range) => isKept(range, request)).map(runName);
+  if (kept.length === 0) return undefined;
   if (port.stat(standingCopy) === undefined) {
-    throw new FirnError('missing', `held the only copy of ${retained.join(', ')}, and it is gone`, {
+    throw new FirnError('missing', `held the only copy of ${someOf(kept)}, and it is gone`, {
       path: standing,
-      advice: 'Put the file back from a release or backup, or give the runs up by naming them under `prune`.',
+      advice: LOST_ADVICE,
     });
   }
   return openArray(port, standingCopy);
@@ -112,11 +126,12 @@ async function copyRanges(copy: Copy): Promise<void> {
   let proof: Promise<void> = Promise.resolve();
   try {
     for (const range of request.ranges) {
-      const reader = range.retained
+      const kept = isKept(range, request);
+      const reader = kept
         ? lender(standing, range, request)
         : await openRun(request.port, join(request.runsDir, runName(range)));
       try {
-        const start = range.retained ? request.keptAt[runName(range)] : 0;
+        const start = kept ? request.keptAt[runName(range)] : 0;
         const prove = await copyRange(copy, range, reader, start, done);
         await proof;
         proof = prove();
@@ -152,7 +167,8 @@ async function copyRange(
   const { writer } = copy;
   const { signal, onRows, workers } = copy.request;
   // The name that people know, also where a copy is read.
-  const path = range.retained ? copy.request.standing : reader.path;
+  const kept = isKept(range, copy.request);
+  const path = kept ? copy.request.standing : reader.path;
   if (reader.dims !== copy.dims) {
     throw new FirnError('input', `has ${reader.dims} dimensions where the reference has ${copy.dims}`, {
       path,
@@ -166,10 +182,9 @@ async function copyRange(
   const trail = new TrailingHash(hasher, written ?? {}, written?.bytes ?? 0);
   try {
     for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
+      if (copy.request.finite) checkFinite(range, block, reader, start, path);
       const values = convertBytes(block.bytes, reader.dtype, range.dtype);
-      // Where the array is wider than the run was, a change too small for the run's dtype would leave its digest as it was.
-      if (range.retained && !isWidened(values, range.dtype, block.bytes, reader.dtype))
-        throw lostRows(range, path);
+      if (kept && !isWidened(values, range.dtype, block.bytes, reader.dtype)) throw lostRows(range, path);
       await writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
       await trail.follow(values);
       onRows(done + block.start - start + block.rows, copy.rows);
@@ -181,7 +196,7 @@ async function copyRange(
   return async () => {
     await trail.finish();
     if ((await hasher.digest()) === range.digest) return;
-    if (range.retained) throw lostRows(range, path);
+    if (kept) throw lostRows(range, path);
     throw new FirnError('failed', 'changed while it was read into the reference', {
       path,
       advice: 'The reference is as it was. Build again when the run is complete.',
@@ -189,17 +204,33 @@ async function copyRange(
   };
 }
 
-function isWidened(values: Uint8Array, dtype: Dtype, bytes: Uint8Array, wider: Dtype): boolean {
-  return dtype === wider || Buffer.compare(convertBytes(values, dtype, wider), bytes) === 0;
+/** Names the run and its row, where the block holds a value that is not finite. */
+function checkFinite(
+  range: Range,
+  block: RowBlock,
+  { dtype, dims }: ArrayReader,
+  start: number,
+  path: string,
+): void {
+  const at = firstNonFinite(block.bytes, dtype);
+  if (at === -1) return;
+  const row = block.start - start + Math.floor(at / dims);
+  const value = nonFiniteName(block.bytes, dtype, at);
+  const mend = range.retained ? 'Name the run under `prune`' : 'Embed that sequence again, or remove its row';
+  throw new FirnError(
+    'input',
+    `${runName(range)} holds ${value} in row ${row}, and nothing is near to that`,
+    {
+      path,
+      advice: `${mend}; or take such values as they are, with \`non-finite: allow\` in the target (no index is made of them).`,
+    },
+  );
 }
 
 function lostRows(range: Range, path: string): FirnError {
   return new FirnError(
     'conflict',
     `holds the only copy of ${runName(range)}, and its rows are not what they were`,
-    {
-      path,
-      advice: 'Put the file back from a release or backup, or give the run up by naming it under `prune`.',
-    },
+    { path, advice: LOST_ADVICE },
   );
 }

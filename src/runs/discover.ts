@@ -1,9 +1,10 @@
 /**
- * Which runs are on disk: `<runs>/<dataset>/<run>/` with `embeddings.npy`, `embeddings.npz` or both. Looks at names and
- * stats only; knows neither what is in the arrays nor which runs a target wants.
+ * Which runs are on disk: `<runs>/<dataset>/<run>/` with `embeddings.npy`, `embeddings.npz` or both, or with the stub of a
+ * run that was archived. Looks at names and stats only; knows neither what is in the files nor which runs a target wants.
  */
 import { join, sep } from 'node:path';
 import type { DirectoryEntry, FileStat, ReadPort } from '../files/port.js';
+import { STUB_FILE } from './archived.js';
 
 export const NPY_FILE = 'embeddings.npy';
 export const NPZ_FILE = 'embeddings.npz';
@@ -17,6 +18,8 @@ export interface Run {
   directory: string;
   npy?: FileStat;
   npz?: FileStat;
+  /** The stub: of the whole run where there is no array, else of an archiving or restoring that was cut off. */
+  stub?: FileStat;
 }
 
 /** Something that looks like a run, a dataset or an array and is passed over. */
@@ -26,27 +29,34 @@ export interface IgnoredRun {
 }
 
 export interface Discovered {
-  /** By name in code-unit order. */
+  /** Those whose array is here, by name in code-unit order. */
   runs: Run[];
+  /** Those that are elsewhere, as their stubs say. */
+  archived: Run[];
   ignored: IgnoredRun[];
 }
 
 const LINK = 'is a link: nothing is read through links, and a run counts under one name only';
+/** Of a name that the program cannot say; see DirectoryEntry. */
+export const NOT_UTF8 = 'has a name that is not UTF-8; rename it';
 const MISPLACED = 'is no run: an array belongs in <dataset>/<run>/';
 
 /**
  * The runs below `runsDir`; none when there is no such folder. Names that begin with `.` and other files are no runs.
  * Links are not followed, wherever they lead: a link such as `latest` would count its run twice, and one that leads out
  * of the project would read behind its back. They are listed in `ignored`, with folders whose names are not UTF-8.
- * Costs one listing a folder and one stat an array.
+ * Costs one listing a folder and one stat an array or stub.
  */
 export function discoverRuns(port: ReadPort, runsDir: string): Discovered {
   const { folders, ignored } = findRunFolders(port, runsDir);
-  const runs = folders.flatMap((folder) => {
-    const arrays = findArrays(port, folder.directory, ignored);
-    return arrays === undefined ? [] : [{ ...folder, ...arrays }];
-  });
-  return { runs, ignored };
+  const runs: Run[] = [];
+  const archived: Run[] = [];
+  for (const folder of folders) {
+    const files = findArrays(port, folder.directory, ignored);
+    if (files.npy !== undefined || files.npz !== undefined) runs.push({ ...folder, ...files });
+    else if (files.stub !== undefined) archived.push({ ...folder, ...files });
+  }
+  return { runs, archived, ignored };
 }
 
 /** The same with every folder that has the place of a run, whatever it holds. */
@@ -61,33 +71,32 @@ export function findRunFolders(port: ReadPort, runsDir: string): { folders: Run[
     }
   }
   // Not yet in order: as whole names, `a-b/x` comes before `a/x`.
-  folders.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  folders.sort(byName);
   return { folders, ignored };
+}
+
+export function byName(a: { name: string }, b: { name: string }): number {
+  return a.name < b.name ? -1 : a.name > b.name ? 1 : 0;
 }
 
 /** The names of the folders in `path` that can be a dataset or a run. */
 function foldersIn(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
   const found: string[] = [];
-  for (const { name, kind } of port.list(path)) {
+  for (const entry of port.list(path)) {
+    const { name, kind } = entry;
     if (name.startsWith('.')) continue;
-    const reason = whyNot(port, path, name, kind);
+    const reason = whyNot(port, path, entry);
     if (reason !== undefined) ignored.push({ path: join(path, name), reason });
     else if (kind === 'directory') found.push(name);
   }
   return found;
 }
 
-function whyNot(
-  port: ReadPort,
-  folder: string,
-  name: string,
-  kind: DirectoryEntry['kind'],
-): string | undefined {
+function whyNot(port: ReadPort, folder: string, { name, kind, notUtf8 }: DirectoryEntry): string | undefined {
   if (isArray(name) && kind !== 'directory') return MISPLACED;
+  if (notUtf8) return kind === 'file' ? undefined : NOT_UTF8;
   if (kind === 'link') return leadsToFile(port, join(folder, name)) ? undefined : LINK;
-  // Node shows bytes that are not UTF-8 as U+FFFD, and then finds nothing under that name.
-  const lost = kind === 'directory' && name.includes('\ufffd') && port.stat(join(folder, name)) === undefined;
-  return lost ? 'its name is not UTF-8; rename it' : undefined;
+  return undefined;
 }
 
 function isArray(name: string): boolean {
@@ -103,22 +112,28 @@ function leadsToFile(port: ReadPort, path: string): boolean {
   }
 }
 
-/** What a folder holds of a run's array; undefined when it holds none. */
+const FIELD_OF: { [name: string]: 'npy' | 'npz' | 'stub' } = {
+  [NPY_FILE]: 'npy',
+  [NPZ_FILE]: 'npz',
+  [STUB_FILE]: 'stub',
+};
+
+/** What a folder holds of a run: its arrays, and the stub of one that was archived. */
 export function findArrays(
   port: ReadPort,
   directory: string,
   ignored: IgnoredRun[],
-): Pick<Run, 'npy' | 'npz'> | undefined {
-  const arrays: Pick<Run, 'npy' | 'npz'> = {};
+): Pick<Run, 'npy' | 'npz' | 'stub'> {
+  const found: Pick<Run, 'npy' | 'npz' | 'stub'> = {};
   for (const { name, kind } of port.list(directory)) {
-    if (!isArray(name)) continue;
+    if (!Object.hasOwn(FIELD_OF, name)) continue;
     const path = `${directory}${sep}${name}`;
     if (kind !== 'file') {
       ignored.push({ path, reason: kind === 'link' ? LINK : 'is not a regular file' });
       continue;
     }
     const stat = port.stat(path);
-    if (stat?.kind === 'file') arrays[name === NPY_FILE ? 'npy' : 'npz'] = stat;
+    if (stat?.kind === 'file') found[FIELD_OF[name]] = stat;
   }
-  return arrays.npy === undefined && arrays.npz === undefined ? undefined : arrays;
+  return found;
 }

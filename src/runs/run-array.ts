@@ -1,6 +1,7 @@
 /**
  * The array of a run, whichever container holds it. With both, embeddings.npy is the truth and embeddings.npz has to be
- * a copy: one that firn made says so in its comment, any other must hold the same values. Knows no reference.
+ * a copy: one that firn made says so in its comment, any other must hold the same values. Where the run was archived, its
+ * stub says what the array is. Knows no reference.
  */
 import { join } from 'node:path';
 import { arrayDigest } from '../arrays/digest.js';
@@ -11,6 +12,7 @@ import { fileDigest } from '../engine/store.js';
 import type { Digest, Digester, DigestOptions } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
+import { readStub, STUB_FILE } from './archived.js';
 import { NPY_FILE, NPZ_FILE } from './discover.js';
 
 /** What firn writes into the comment of an npz file it makes. */
@@ -48,6 +50,13 @@ export function runFile(port: ReadPort, directory: string): string | undefined {
 export async function openRun(port: ReadPort, directory: string): Promise<ArrayReader> {
   const path = runFile(port, directory);
   if (path === undefined) {
+    const stub = readStub(port, directory);
+    if (stub !== undefined) {
+      throw new FirnError('missing', `is archived: its array is in ${stub.archived}`, {
+        path: directory,
+        advice: `Bring it back: firn runs restore ${stub.run}`,
+      });
+    }
     throw new FirnError('missing', 'holds neither embeddings.npy nor embeddings.npz', {
       path: directory,
       advice: 'Look at the analysis that should have written it.',
@@ -66,6 +75,7 @@ export async function openRun(port: ReadPort, directory: string): Promise<ArrayR
 export function runDigester(root: string): Digester {
   return {
     files: (path) => [`${path}/${NPY_FILE}`, `${path}/${NPZ_FILE}`],
+    standIn: (path) => `${path}/${STUB_FILE}`,
     digest: (path, options) =>
       digestRun(join(root, path), options.recordedBytes?.(`${path}/${NPZ_FILE}`), options),
   };
@@ -78,7 +88,7 @@ async function digestRun(
 ): Promise<Digest | undefined> {
   const { port } = options;
   const truth = runFile(port, directory);
-  if (truth === undefined) return undefined;
+  if (truth === undefined) return digestInStub(port, directory);
   const digest = await digestOf(await openRun(port, directory), options);
   const copy = join(directory, NPZ_FILE);
   if (truth === copy || port.stat(copy)?.kind !== 'file') return digest;
@@ -94,6 +104,14 @@ async function digestRun(
     );
   }
   return digest;
+}
+
+/** What an archived run is: it has not changed by being elsewhere. */
+function digestInStub(port: ReadPort, directory: string): Digest | undefined {
+  const stub = readStub(port, directory);
+  if (stub === undefined) return undefined;
+  const { digest, rows, dims, dtype } = stub;
+  return { digest, facts: { rows, dims, dtype } };
 }
 
 /**

@@ -13,8 +13,8 @@ export interface SelectContext {
 
 /**
  * The runs that pass every part of the filter, in the order given. A list of patterns wants one of them to match; a run
- * pattern with a `/` is matched against `dataset/run`. The age of a run is that of its array (`.npy` before `.npz`); a
- * run that has none yet is not older than anything. FirnError (usage): a duration or pattern that cannot be read.
+ * pattern with a `/` is matched against `dataset/run`. The age of a run is that of its array (`.npy` before `.npz`, and
+ * a stub has the date of the array it stands for); a run that has none yet is not older than anything. FirnError (usage): a duration or pattern that cannot be read.
  */
 export function selectRuns<R extends Run>(
   runs: readonly R[],
@@ -48,8 +48,9 @@ function anyOf(patterns: string | string[] | undefined): NamePattern[] | undefin
     .map((pattern) => ({ whole: pattern.includes('/'), matches: compileGlob(pattern) }));
 }
 
-function ageMs(run: Run, nowMs: number): number {
-  const stat = run.npy ?? run.npz;
+/** Of the array, in milliseconds. */
+export function ageMs(run: Run, nowMs: number): number {
+  const stat = run.npy ?? run.npz ?? run.stub;
   return stat === undefined ? Number.NEGATIVE_INFINITY : nowMs - Number(stat.mtimeNs / 1_000_000n);
 }
 

@@ -1,17 +1,23 @@
-/** SHA-256 in a worker thread, several streams side by side. Called through hashing.ts. */
+/** Hashes in a worker thread, several streams side by side, each by one algorithm or more. Called through hashing.ts. */
 import { createHash, type Hash } from 'node:crypto';
 import { readSync } from 'node:fs';
 
-const streams = new Map<number, Hash>();
+const streams = new Map<number, Hash[]>();
 
-function hashOf(stream: number): Hash {
-  const hash = streams.get(stream) ?? createHash('sha256');
-  streams.set(stream, hash);
-  return hash;
+interface Stream {
+  stream: number;
+  /** As node:crypto names them; the same in every call of a stream. */
+  algorithms: readonly string[];
 }
 
-export function update({ stream, bytes }: { stream: number; bytes: Uint8Array }): void {
-  hashOf(stream).update(bytes);
+function hashesOf({ stream, algorithms }: Stream): Hash[] {
+  const hashes = streams.get(stream) ?? algorithms.map((algorithm) => createHash(algorithm));
+  streams.set(stream, hashes);
+  return hashes;
+}
+
+export function update({ bytes, ...stream }: Stream & { bytes: Uint8Array }): void {
+  for (const hash of hashesOf(stream)) hash.update(bytes);
 }
 
 /** Bytes read and hashed at once: they stay in the cache of a core. */
@@ -26,20 +32,20 @@ export interface Stretch {
 }
 
 /** Hashes a stretch of a file; how many bytes of it there were. */
-export function updateFromFile({ stream, fd, position, bytes }: Stretch & { stream: number }): number {
-  const hash = hashOf(stream);
+export function updateFromFile({ fd, position, bytes, ...stream }: Stretch & Stream): number {
+  const hashes = hashesOf(stream);
   for (let done = 0; done < bytes; ) {
     const read = readSync(fd, piece, 0, Math.min(PIECE, bytes - done), position + done);
     if (read === 0) return done;
-    hash.update(piece.subarray(0, read));
+    for (const hash of hashes) hash.update(piece.subarray(0, read));
     done += read;
   }
   return bytes;
 }
 
-/** The digest in hexadecimal; the stream is over. */
-export function finish({ stream }: { stream: number }): string {
-  const digest = hashOf(stream).digest('hex');
-  streams.delete(stream);
-  return digest;
+/** The digests in hexadecimal, in the order of the algorithms; the stream is over. */
+export function finish(stream: Stream): string[] {
+  const digests = hashesOf(stream).map((hash) => hash.digest('hex'));
+  streams.delete(stream.stream);
+  return digests;
 }

@@ -1,18 +1,29 @@
 /**
- * SHA-256 of bytes that come block by block or stand in a file: of few here, of many in a worker thread. Knows no array.
+ * Hashes of bytes that come block by block or stand in a file: of few here, of many in a worker thread. SHA-256 unless
+ * told; one pass over the bytes feeds several algorithms. Knows no array.
  */
 import { createHash } from 'node:crypto';
 import type { Stretch } from './hash-jobs.js';
 import type { Thread, Workers } from './pool.js';
 
-/** SHA-256 of a stream of bytes. */
-export interface StreamHash {
+/** What takes a stream of bytes. */
+interface StreamSink {
   /** The next bytes; they may be reused once it resolves. */
   update(bytes: Uint8Array): void | Promise<void>;
   /** The next bytes out of a file, which a thread reads by itself; how many there were. Only where a thread hashes. */
   updateFromFile?(stretch: Stretch): Promise<number>;
+}
+
+/** SHA-256 of a stream of bytes. */
+export interface StreamHash extends StreamSink {
   /** In hexadecimal; the stream is over. */
   digest(): Promise<string>;
+}
+
+/** Several hashes of one stream of bytes. */
+export interface StreamHashes extends StreamSink {
+  /** In hexadecimal, in the order of the algorithms; the stream is over. */
+  digests(): Promise<string[]>;
 }
 
 /** Fewer bytes than this are hashed faster than another thread hears of them. */
@@ -23,18 +34,30 @@ let streams = 0;
 
 /** A hash for about so many bytes. Without workers it is computed here. */
 export function streamHash(bytes: number, workers: Workers | undefined): StreamHash {
-  if (workers === undefined || bytes < ELSEWHERE_FROM) {
-    const hash = createHash('sha256');
-    return {
-      update: (block) => void hash.update(block),
-      digest: async () => hash.digest('hex'),
-    };
-  }
-  return elsewhere(workers);
+  const { digests, ...sink } = streamHashes(bytes, workers, ['sha256']);
+  return { ...sink, digest: async () => (await digests())[0] };
 }
 
-function elsewhere(workers: Workers): StreamHash {
-  const stream = streams++;
+/** As `streamHash`, by algorithms as node:crypto names them. */
+export function streamHashes(
+  bytes: number,
+  workers: Workers | undefined,
+  algorithms: readonly string[],
+): StreamHashes {
+  if (workers === undefined || bytes < ELSEWHERE_FROM) {
+    const hashes = algorithms.map((algorithm) => createHash(algorithm));
+    return {
+      update(block) {
+        for (const hash of hashes) hash.update(block);
+      },
+      digests: async () => hashes.map((hash) => hash.digest('hex')),
+    };
+  }
+  return elsewhere(workers, algorithms);
+}
+
+function elsewhere(workers: Workers, algorithms: readonly string[]): StreamHashes {
+  const stream = { stream: streams++, algorithms };
   // All blocks of a stream go to one thread, chosen when the first one comes.
   let thread: Thread | undefined;
   const chosen = (): Thread => {
@@ -48,13 +71,13 @@ function elsewhere(workers: Workers): StreamHash {
     update(bytes) {
       // A view of memory that is not shared would be sent with all the memory around it.
       const sent = bytes.buffer instanceof SharedArrayBuffer ? bytes : bytes.slice();
-      return chosen().call(JOBS, 'update', { stream, bytes: sent });
+      return chosen().call(JOBS, 'update', { ...stream, bytes: sent });
     },
-    updateFromFile: (stretch) => chosen().call<number>(JOBS, 'updateFromFile', { stream, ...stretch }),
-    digest() {
+    updateFromFile: (stretch) => chosen().call<number>(JOBS, 'updateFromFile', { ...stream, ...stretch }),
+    digests() {
       const own = chosen();
       own.held -= 1;
-      return own.call(JOBS, 'finish', { stream });
+      return own.call(JOBS, 'finish', stream);
     },
   };
 }
@@ -67,7 +90,7 @@ const TOLD_BYTES = 16 * 1024 * 1024;
  * then nothing was hashed.
  */
 export async function hashFromFile(
-  hash: StreamHash,
+  hash: StreamSink,
   handle: { fd?: number },
   stretch: { position: number; bytes: number },
   options: { signal?: AbortSignal | undefined; onBytes?: ((bytes: number) => void) | undefined },

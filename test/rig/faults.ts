@@ -107,7 +107,7 @@ export function faultTests(test: Test, scenario: Scenario): void {
       const { changes } = await prepared;
       walked += await walk(scenario, await prepared, mode, stride);
       if (mode !== modes[modes.length - 1]) return;
-      const every = stride === 1 ? '' : `every ${stride}. of `;
+      const every = stride === 1 ? '' : `1 in ${stride} of `;
       const more = stride === 1 ? '' : '; all with FIRN_TEST_FAULTS=all';
       const seconds = ((performance.now() - began) / 1000).toFixed(1);
       console.log(

@@ -29,18 +29,22 @@ const CHANGES: Record<keyof WritePort, true> = {
   rename: true,
   unlink: true,
   removeDirectory: true,
+  removeAll: true,
   sync: true,
   syncDirectory: true,
   copy: true,
   setTimes: true,
+  probe: true,
   setMode: true,
   link: true,
+  hardLink: true,
 };
 const LOOKS: Record<Exclude<keyof ReadPort, 'open'>, true> = {
   stat: true,
   list: true,
   readText: true,
   realPath: true,
+  readLink: true,
   space: true,
   refusal: true,
 };

@@ -48,7 +48,7 @@ export class SmallDisk {
   }
 
   resize(bytes: number): void {
-    must('mount', '-o', `remount,size=${bytes}`, this.path);
+    must('mount', '-t', 'tmpfs', '-o', `remount,size=${bytes}`, 'firn-test', this.path);
   }
 }
 

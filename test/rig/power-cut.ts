@@ -74,14 +74,17 @@ export class PowerCut {
   watch(port: Port): Port {
     const view: WritePort = {
       makeDirectory: (path) => port.makeDirectory(path),
+      removeAll: (path) => port.removeAll(path),
+      probe: (directory) => port.probe(directory),
       copy: (from, to, reflinkOnly) => port.copy(from, to, reflinkOnly),
       setTimes: (path, mtimeMs) => port.setTimes(path, mtimeMs),
       setMode: (path, mode) => port.setMode(path, mode),
       link: (target, path) => port.link(target, path),
+      hardLink: (path, to) => port.hardLink(path, to),
       create: async (path) => this.watchHandle(await port.create(path)),
       append: async (path) => this.watchHandle(await port.append(path)),
       rename: async (from, to) => {
-        const replaced = inodeAt(to);
+        const replaced = isOnlyName(to) ? inodeAt(to) : undefined;
         await port.rename(from, to);
         if (replaced !== undefined) this.nodes.delete(replaced);
       },
@@ -101,8 +104,9 @@ export class PowerCut {
   private async removing(path: string, remove: () => Promise<void>): Promise<void> {
     const inode = inodeAt(path);
     const node = inode === undefined ? undefined : this.nodeAt(path);
+    const last = isOnlyName(path);
     await remove();
-    if (inode === undefined || node === undefined) return;
+    if (inode === undefined || node === undefined || !last) return;
     this.nodes.delete(inode);
     this.unlinked.add(node);
   }
@@ -177,6 +181,12 @@ export class PowerCut {
 function leaveFile({ synced }: File, path: string): void {
   if (synced instanceof Uint8Array) writeFileSync(path, synced);
   else copyFileSync(synced.from, path);
+}
+
+/** Whether nothing else is a name of what is there. */
+function isOnlyName(path: string): boolean {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  return stat === undefined || stat.isDirectory() || stat.nlink === 1;
 }
 
 function inodeAt(path: string): bigint | undefined {
