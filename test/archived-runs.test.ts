@@ -260,6 +260,19 @@ test('versions know archived runs', async () => {
   assert.equal([sides[0].rows, sides[0].knownRuns], [60, 3]);
 });
 
+test('a backup without runs knows where archived ones are', async () => {
+  const { project } = await archivedProject();
+  const [bag, place] = [temporaryFolder(), new TestProject()];
+  assert.is((await project.firn('backup', bag)).code, 0);
+  assert.is((await place.firn('restore', bag)).code, 0);
+  const runs = readdirSync(place.path(RUNS), { recursive: true, encoding: 'utf8' }).sort();
+  assert.equal(runs, ['A', 'A/r1', 'A/r1/archived.json']);
+  await restore(place);
+  await place.build();
+  assert.equal(place.reference().retained, ['A/r2', 'B/r1']);
+  assert.equal(place.reference().rowsOf('A/r1'), seededValues(1, 160));
+});
+
 test('an altered stub is an error that names it, and no row is lost', async () => {
   const { project } = await archivedProject();
   const path = `${RUNS}/A/r1/archived.json`;

@@ -1,6 +1,7 @@
 /**
  * What of a project belongs into a backup: what nobody could make again (references with the rows of runs that are gone,
- * releases, the registry), what says how to build (pipeline.yaml, rules/), and what was asked for. Looks, and writes nothing.
+ * releases, the registry, where archived runs are), what says how to build (pipeline.yaml, rules/), and what was asked for.
+ * Looks, and writes nothing.
  */
 import { basename, dirname, join, relative } from 'node:path';
 import type { StepGraph } from '../engine/graph.js';
@@ -11,6 +12,8 @@ import { CACHE_FOLDER, PIPELINE_FILE } from '../pipeline/project-path.js';
 import { EMBEDDINGS_FILE } from '../reference/files.js';
 import { isRelease, referenceDirectories, releasesFolders } from '../release/find.js';
 import { RELEASES_FOLDER } from '../release/names.js';
+import { STUB_FILE } from '../runs/archived.js';
+import { discoverRuns } from '../runs/discover.js';
 import { whyOutside } from './bag-paths.js';
 import type { Extra, Kind } from './notes.js';
 
@@ -92,8 +95,16 @@ export function gatherSources(request: SourcesRequest): Sources {
   }
   addFile(found, `${CACHE_FOLDER}/records.jsonl`, 'records');
   if (include.has('runs')) addTree(found, pipeline.runsDir, 'run');
+  // Small, and all that tells where these runs are.
+  else
+    for (const { name } of archivedIn(request))
+      addFile(found, `${pipeline.runsDir}/${name}/${STUB_FILE}`, 'run');
   if (graph !== undefined) addSteps(found, graph, include);
   return { ...found, files: [...found.files.values()], references, releases };
+}
+
+function archivedIn({ port, root, pipeline }: SourcesRequest): { name: string }[] {
+  return discoverRuns(port, join(root, pipeline.runsDir)).archived;
 }
 
 /** Those that targets make and those that lie beside them, in the project. */
