@@ -17,6 +17,7 @@ const rule: Rule = {
   // Storing the copies would take what compressing gains.
   stored: false,
   fields: { runs: 'optional' },
+  proves: true,
   parameters: {
     type: 'object',
     additionalProperties: false,
@@ -177,6 +178,7 @@ async function writeCopy(step: Step, source: ArrayReader, context: RunContext): 
     rows: source.rows,
     comment: formatCopyNote(sourceDigest(step, context), name),
   });
+  const hasher = new ArrayHasher(source, context.workers);
   try {
     let largest = 0;
     for await (const block of source.blocks({ signal: context.signal })) {
@@ -191,8 +193,15 @@ async function writeCopy(step: Step, source: ArrayReader, context: RunContext): 
         }
         largest = Math.max(largest, error.largest);
       }
-      await copy.write(rounded);
+      await Promise.all([copy.write(rounded), hasher.update(block.bytes)]);
       context.progress(block.start + block.rows, source.rows, 'rows');
+    }
+    // The copy says of which values it is; it must not say so of others that stood there for a moment.
+    if ((await hasher.digest()) !== sourceDigest(step, context)) {
+      throw new FirnError('failed', 'changed while it was compressed', {
+        path: source.path,
+        advice: 'The copy is as it was. Build again when the run is complete.',
+      });
     }
     await copy.finish();
     return largest;

@@ -39,6 +39,7 @@ import { runFile } from '../src/runs/run-array.js';
 interface Params {
   sequences: boolean;
   prune: string[];
+  'non-finite': 'refuse' | 'allow';
 }
 
 interface Detail {
@@ -69,6 +70,7 @@ const rule: Rule = {
   version: '1',
   summary: 'Joins runs into one reference that keeps every row it ever held.',
   fields: { runs: 'required', out: 'required' },
+  proves: true,
   parameters: {
     type: 'object',
     additionalProperties: false,
@@ -85,6 +87,13 @@ const rule: Rule = {
         default: [],
         description:
           'Runs (dataset/run) whose rows are dropped, also those retained from runs that are gone.',
+      },
+      'non-finite': {
+        type: 'string',
+        enum: ['refuse', 'allow'],
+        default: 'refuse',
+        description:
+          'NaN and infinity in a run: an error that names run and row, or taken as they are (no index is made of them).',
       },
     },
   },
@@ -250,6 +259,7 @@ async function writeArray(step: Step, context: RunContext): ReturnType<typeof wr
     runsDir: context.resolve((step.detail as unknown as Detail).runsDir),
     standing: context.resolve(step.outputs[0].path),
     keptAt,
+    finite: (step.params as unknown as Params)['non-finite'] === 'refuse',
     dims: input && (context.digests.get(inputId(input))?.facts?.dims as number),
     workers: context.workers,
     signal: context.signal,

@@ -55,6 +55,7 @@ const rule: Rule = {
   fields: { from: 'required' },
   stored: false,
   immutable: true,
+  proves: true,
   parameters: {
     type: 'object',
     additionalProperties: false,

@@ -8,6 +8,7 @@ import { FIRN_VERSION } from './firn-version.js';
 const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = {
   init: async () => (await import('./cli/init.js')).defineInit,
   build: async () => (await import('./cli/build.js')).defineBuild,
+  watch: async () => (await import('./cli/watch.js')).defineWatch,
   status: async () => (await import('./cli/status.js')).defineStatus,
   why: async () => (await import('./cli/why.js')).defineWhy,
   graph: async () => (await import('./cli/graph.js')).defineGraph,
@@ -22,6 +23,7 @@ const COMMANDS: { [name: string]: () => Promise<(program: Command) => void> } = 
   backup: async () => (await import('./cli/backup.js')).defineBackup,
   restore: async () => (await import('./cli/restore.js')).defineRestore,
   clean: async () => (await import('./cli/clean.js')).defineClean,
+  cache: async () => (await import('./cli/cache.js')).defineCache,
   adopt: async () => (await import('./cli/adopt.js')).defineAdopt,
   doctor: async () => (await import('./cli/doctor.js')).defineDoctor,
   unlock: async () => (await import('./cli/unlock.js')).defineUnlock,
@@ -45,7 +47,13 @@ const program = new Command('firn')
   .enablePositionalOptions()
   .showSuggestionAfterError()
   .configureOutput({
-    outputError: (text, write) => write(`firn: ${safe(text.replace(/^error: /, ''), true)}`),
+    outputError: (text, write) => {
+      const [message, meant] = text
+        .trimEnd()
+        .replace(/^error: /, '')
+        .split(/\n(?=\(Did you mean [^\n]*$)/);
+      write(`firn: ${safe(message)}\n${meant === undefined ? '' : `${safe(meant)}\n`}`);
+    },
   })
   .exitOverride()
   .addHelpText(

@@ -2,12 +2,14 @@
 import { setMaxListeners } from 'node:events';
 import { join, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
-import type { BuildOptions } from './engine/context.js';
+import { type BuildOptions, lockIn } from './engine/context.js';
 import type { BuildEvent, BuildSummary } from './engine/events.js';
+import type { Failures } from './engine/failures.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
+import { describeHolder, readLock } from './engine/lock.js';
 import { type PlannedStep, planBuild } from './engine/plan.js';
 import { fileDigest } from './engine/store.js';
-import type { Digester } from './engine/types.js';
+import type { Digester, Reason, Step } from './engine/types.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
 import { glanceAt } from './files/glance.js';
@@ -67,10 +69,29 @@ export interface BuildRequest {
   onEvent?: (event: BuildEvent) => void;
 }
 
+/** Absolute. What Node shows for a name that is not UTF-8 may be that of another folder: then it is refused. */
+export function rootAt(port: Port, directory: string): string {
+  const root = resolve(directory);
+  if (!root.includes('\ufffd') || port.stat(directory)?.ino === port.stat(root)?.ino) return root;
+  throw new FirnError('usage', 'the path of this folder is not UTF-8', {
+    path: root,
+    advice: 'Rename the folder, or the one above that it is in.',
+  });
+}
+
+/** What only those need who build again and again. */
+export interface RepeatedBuild {
+  /** What another build is told that waits for this one (`firn build`). */
+  command?: string;
+  /** As in BuildOptions. */
+  holdBack?: (step: Step) => Reason | undefined;
+  failures?: Failures;
+}
+
 /** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
 export async function openProject(options: ProjectOptions): Promise<Project> {
   const { port = disk, now = Date.now } = options;
-  const place = { root: resolve(options.directory), port, now };
+  const place = { root: rootAt(port, options.directory), port, now };
   const text = readPipelineText(port, place.root);
   const known = await recall(port, place.root, text);
   try {
@@ -152,7 +173,10 @@ export function digestersOf(root: string): ReadonlyMap<string, Digester> {
 }
 
 /** Does what is stale. Failed steps are in the summary. */
-export async function build(project: Project, request: BuildRequest = {}): Promise<BuildSummary> {
+export async function build(
+  project: Project,
+  request: BuildRequest & RepeatedBuild = {},
+): Promise<BuildSummary> {
   const summary = await runBuild(takeGlance(project, engineOptions(project, request)));
   await project.onBuilt?.();
   return summary;
@@ -168,16 +192,22 @@ function takeGlance(project: Project, options: BuildOptions): BuildOptions {
   return options;
 }
 
+/** Which other process builds in this project now; undefined when none does, or its process is surely gone. */
+export function holderOf(project: Project): string | undefined {
+  const found = readLock(project.port, lockIn(cacheDirectory(project)));
+  return found === undefined || found.gone ? undefined : describeHolder(found.holder);
+}
+
 export function cacheDirectory(project: Project): string {
   return join(project.root, CACHE_FOLDER);
 }
 
 /** What the engine is told. Throws FirnError for a target that is not there. */
-export function engineOptions(project: Project, request: BuildRequest): BuildOptions {
+export function engineOptions(project: Project, request: BuildRequest & RepeatedBuild): BuildOptions {
   const { targets = [], force = false, signal = new AbortController().signal } = request;
   // Every program that runs listens to it, and with -j 20 that is no leak.
   setMaxListeners(0, signal);
-  checkTargets(project, targets);
+  checkTargets(project.pipeline, targets);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
     port: project.port,
@@ -194,11 +224,15 @@ export function engineOptions(project: Project, request: BuildRequest): BuildOpt
     signal,
     emit: request.onEvent ?? (() => undefined),
     now: project.now,
+    command: request.command ?? 'firn build',
+    ...(request.holdBack === undefined ? {} : { holdBack: request.holdBack }),
+    ...(request.failures === undefined ? {} : { failures: request.failures }),
   };
 }
 
-export function checkTargets(project: Project, targets: readonly string[]): void {
-  const known = [...project.pipeline.targets.keys()];
+/** Throws FirnError (usage) for a name that no target has. */
+export function checkTargets(pipeline: Pick<Pipeline, 'targets'>, targets: readonly string[]): void {
+  const known = [...pipeline.targets.keys()];
   for (const name of targets) {
     if (known.includes(name)) continue;
     throw new FirnError('usage', `there is no target "${name}"`, {
@@ -217,7 +251,7 @@ export interface ProjectPlaces {
 
 /** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
 export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
-  const root = resolve(directory);
+  const root = rootAt(port, directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };
   return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };

@@ -232,8 +232,8 @@ function wayOf({ port, runsDir }: SearchPlace, reference: OpenReference): Way {
   for (const { run, name, parameters, text } of runs) {
     if (tried.has(text)) continue;
     tried.add(text);
-    const embedder = createEmbedder(name, parameters);
-    if (embedder.dims !== reference.embeddings.dims) continue;
+    const embedder = knownEmbedder(name, parameters);
+    if (embedder?.dims !== reference.embeddings.dims) continue;
     const others = runs.filter((other) => other.text !== text).map((other) => other.run);
     if (others.length === 0) return { embedder };
     const note = `the query was embedded as ${run} was, and other runs were not (${someOf(others)}): distances to their rows say nothing`;
@@ -243,4 +243,14 @@ function wayOf({ port, runsDir }: SearchPlace, reference: OpenReference): Way {
     path: reference.files.directory,
     advice: 'Embed the sequence with your model into a run of its own, and search with --run and --seq-idx.',
   });
+}
+
+/** Undefined for another program's, or parameters that it never had. */
+function knownEmbedder(...way: Parameters<typeof createEmbedder>): Embedder | undefined {
+  try {
+    return createEmbedder(...way);
+  } catch (error) {
+    if (error instanceof FirnError) return undefined;
+    throw error;
+  }
 }

@@ -21,6 +21,8 @@ const KNOWN: { [errno: string]: [reason: string, advice: string] } = {
   ENOENT: ['there is no such file or folder', 'Make the folder, or name another place.'],
   ENOTDIR: ['a file stands where a folder is needed', 'Move the file away, or name another place.'],
   EISDIR: ['a folder stands where a file is needed', 'Move the folder away, or name another place.'],
+  ELOOP: ['it is a link that leads round in a circle', 'Remove the link, or have it lead to a file.'],
+  EILSEQ: ['the file system does not take this name', 'Give it another one.'],
   ENAMETOOLONG: ['the name is too long', 'Give it a shorter one.'],
 };
 

@@ -76,8 +76,8 @@ export async function verifyDirectory(request: VerifyRequest): Promise<VerifyRep
   const { port, directory } = request;
   const verifier = VERIFIERS.find(({ matches }) => matches(port, directory));
   if (verifier === undefined) {
-    const known = VERIFIERS.map(({ what }) => what).join(' or ');
-    throw new FirnError('usage', `is no ${known}`, { path: directory, advice: 'Name the directory itself.' });
+    const known = VERIFIERS.map(({ what }) => `no ${what}`).join(', ');
+    throw new FirnError('usage', `is ${known}`, { path: directory, advice: 'Name the directory itself.' });
   }
   return verifier.verify(request);
 }

@@ -13,7 +13,6 @@ import { readNpzComment } from '../src/arrays/zip-directory.js';
 import { directory, localHeader } from '../src/arrays/zip-records.js';
 import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
-import type { ReadPort } from '../src/files/port.js';
 import {
   drain,
   fileOf,
@@ -25,6 +24,8 @@ import {
   readAll,
   type Whole,
 } from './arrays-rig.js';
+import { memoryPort } from './rig/memory-port.js';
+import { holds } from './rig/property.js';
 import { oracleTest, python } from './rig/python.js';
 
 const s = suite('damaged arrays');
@@ -45,37 +46,6 @@ async function smallNpz(comment = ''): Promise<Buffer> {
   await writer.write(ramp(24));
   await writer.finish();
   return readFileSync(path);
-}
-
-/** A disk that holds one file, in memory. */
-function memoryPort(bytes: Uint8Array): ReadPort {
-  const stat = {
-    kind: 'file',
-    size: bytes.length,
-    mtimeNs: 0n,
-    ctimeNs: 0n,
-    ino: 1n,
-  } as const;
-  return {
-    stat: () => stat,
-    list: () => [],
-    readText: () => undefined,
-    realPath: (path) => path,
-    space: () => undefined,
-    readLink: () => undefined,
-    refusal: () => undefined,
-    open: async (path) => ({
-      path,
-      size: bytes.length,
-      read: async (into, position) => {
-        const piece = bytes.subarray(position, position + into.length);
-        into.set(piece);
-        return piece.length;
-      },
-      stat: async () => stat,
-      close: async () => {},
-    }),
-  };
 }
 
 /** What reading bytes as a file ends in: the array or a FirnError; anything else is thrown. */
@@ -159,7 +129,8 @@ s('bytes changed, inserted and removed anywhere in an npz: the same values or a 
     remove: fc.integer({ min: 0, max: 4 }),
     insert: fc.uint8Array({ maxLength: 4 }),
   });
-  await fc.assert(
+  await holds(
+    3000,
     fc.asyncProperty(
       fc.constantFrom(...files),
       fc.array(edit, { minLength: 1, maxLength: 3 }),
@@ -173,7 +144,6 @@ s('bytes changed, inserted and removed anywhere in an npz: the same values or a 
         if (!(result instanceof FirnError)) assert.ok(result.values.equals(ramp(24)));
       },
     ),
-    { numRuns: 3000 },
   );
 });
 
@@ -185,11 +155,11 @@ s('any bytes after the magic', async () => {
     'PK\x03\x04',
     'PK\x05\x06',
   );
-  await fc.assert(
+  await holds(
+    2000,
     fc.asyncProperty(start, fc.uint8Array({ maxLength: 200 }), async (magic, rest) => {
       assert.instance(await outcome(Buffer.concat([Buffer.from(magic, 'latin1'), rest])), FirnError);
     }),
-    { numRuns: 2000 },
   );
 });
 

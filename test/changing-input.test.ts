@@ -3,6 +3,7 @@ import { closeSync, openSync, statSync, utimesSync, writeSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Digests } from '../src/engine/digests.js';
+import { FileClock } from '../src/engine/file-clock.js';
 import type { Digester } from '../src/engine/types.js';
 import type { Port } from '../src/files/port.js';
 import { idsWith, stepOf, TestProject } from './rig/project.js';
@@ -96,7 +97,8 @@ class FrozenFile {
         return { digest: this.content };
       },
     };
-    return new Digests(port, '/', new Map([['file', digester]]), '/none', { save: false, now: nowMs });
+    const clock = new FileClock(port, '/', nowMs);
+    return new Digests(port, '/', new Map([['file', digester]]), '/none', { save: false, clock });
   }
 }
 

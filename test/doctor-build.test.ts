@@ -272,7 +272,7 @@ fs.openSync = (path, ...rest) => {
       project.write('cache/lock/0123456789abcdef.json', JSON.stringify(holder));
     },
     path: 'cache/lock',
-    message: /firn build \(pid 4711 on node17\)/,
+    message: /^is held by firn build \(pid 4711 on node17, in another container or on another machine/,
     remedy: /`firn unlock --force`/,
   },
 };

@@ -9,6 +9,7 @@ import { readIndexHeader } from '../src/faiss/header.js';
 import { encodeTrailer, readTrailer } from '../src/faiss/trailer.js';
 import { disk } from '../src/files/disk.js';
 import { build, clustered, folder, refused } from './faiss-rig.js';
+import { holds } from './rig/property.js';
 
 const s = suite('faiss format');
 
@@ -46,7 +47,7 @@ s('every IVF header that is written is read back', async () => {
       assert.equal([...read.offsets], [...layout.offsets]);
     },
   );
-  await fc.assert(property, { numRuns: 60 });
+  await holds(60, property);
 });
 
 s('a Flat header that is written is read back', async () => {
@@ -63,7 +64,7 @@ s('a Flat header that is written is read back', async () => {
       );
     },
   );
-  await fc.assert(property, { numRuns: 40 });
+  await holds(40, property);
 });
 
 s('the first list of an index with full sizes starts at 139 + 4 d nlist + 8 nlist', () => {

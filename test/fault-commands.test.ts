@@ -37,7 +37,7 @@ faultTests(test, {
   name: 'clean',
   prepare: built,
   async run({ root }, port) {
-    const project = await openProject({ directory: root, port, now: aheadOfFiles });
+    const project = await openProject({ directory: root, port: aheadOfFiles(port) });
     await clean(project, new Set(['reference', 'index']), { signal, onWait });
   },
 });

@@ -32,7 +32,7 @@ targets:
 }
 
 function common(project: TestProject, port: Port) {
-  return { directory: project.root, port, signal, onWait, now: aheadOfFiles };
+  return { directory: project.root, port: aheadOfFiles(port), signal, onWait };
 }
 
 function expectDone(items: readonly { error?: unknown }[]): void {

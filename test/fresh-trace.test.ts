@@ -1,5 +1,5 @@
 /** What was looked at when all was fresh: it spares looking again, and never hides a change. */
-import { existsSync, renameSync, statSync, utimesSync } from 'node:fs';
+import { existsSync, renameSync, utimesSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { readLog, rewriteLog } from '../src/engine/log-file.js';
@@ -19,8 +19,14 @@ targets:
   copy: {rule: command, from: in.txt, out: out.txt, run: [cp, "{in}", "{out}"]}
 `;
 
-/** Long after whatever was written now, for as long as tests take. */
-const later = (): number => Date.now() + 3_600_000;
+/** For this disk it is long after whatever was written now. */
+const LATE: Port = {
+  ...disk,
+  async probe(directory) {
+    const stat = await disk.probe(directory);
+    return { ...stat, mtimeNs: stat.mtimeNs + 3_600_000_000_000n };
+  },
+};
 
 /** Built, and found fresh with digests that are remembered. */
 async function traced(): Promise<TestProject> {
@@ -30,7 +36,7 @@ async function traced(): Promise<TestProject> {
   await project.writeRun('A/r2');
   utimesSync(project.path(INPUT), 1_000_000, 1_000_000);
   for (let time = 0; time < 3; time++) {
-    await build(await openProject({ directory: project.root, now: later }));
+    await build(await openProject({ directory: project.root, port: LATE }));
   }
   assert.ok(project.exists(TRACE));
   return project;
@@ -40,13 +46,13 @@ async function traced(): Promise<TestProject> {
 async function next(project: TestProject): Promise<{ believed: boolean; ran: number; fresh: number }> {
   let believed = true;
   const port: Port = {
-    ...disk,
+    ...LATE,
     readText(path, limit) {
       if (path.endsWith('records.jsonl')) believed = false;
       return disk.readText(path, limit);
     },
   };
-  const { ran, fresh } = await build(await openProject({ directory: project.root, port, now: later }));
+  const { ran, fresh } = await build(await openProject({ directory: project.root, port }));
   return { believed, ran, fresh };
 }
 
@@ -138,16 +144,22 @@ test('one that is cut, altered, empty, of another format or of another project c
 test('files that changed within the last tick are not remembered', async () => {
   const project = await traced();
   project.remove(TRACE);
-  // Ten milliseconds after the last change of what it looks at.
-  const now = (): number => Math.floor(statSync(project.path('cache/digests.jsonl')).ctimeMs) + 10;
-  await build(await openProject({ directory: project.root, now }));
+  // So long after the last change of what it looks at, and of the one before it was hashed.
+  const after = async (ms: number): Promise<void> => {
+    const changed = disk.stat(project.path('cache/digests.jsonl'))!;
+    const probe = async () => ({ ...changed, mtimeNs: changed.ctimeNs + BigInt(ms) * 1_000_000n });
+    await build(await openProject({ directory: project.root, port: { ...disk, probe } }));
+  };
+  await after(10);
   assert.not.ok(project.exists(TRACE));
+  await after(30);
+  assert.ok(project.exists(TRACE));
 });
 
 test('a part of the targets neither uses nor replaces it', async () => {
   const project = await traced();
   const whole = project.read(TRACE).toString();
-  await build(await openProject({ directory: project.root, now: later }), { targets: ['copy'] });
+  await build(await openProject({ directory: project.root, port: LATE }), { targets: ['copy'] });
   assert.is(project.read(TRACE).toString(), whole);
 });
 

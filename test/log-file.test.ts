@@ -109,7 +109,7 @@ const record = (step: string, key: string): StepRecord => ({
   step,
   key,
   manifest: [['k', key]],
-  outputs: [{ kind: 'file', path: `${step}.out`, digest: key }],
+  outputs: [{ kind: 'file', path: `${step}.out`, digest: `sha256:${'0'.repeat(63)}${key}` }],
   seconds: 0,
 });
 
@@ -125,6 +125,44 @@ test('records: the latest of each step, earlier ones by key, and all of it after
   assert.is(again.withKey('1')?.step, 'a');
   assert.is(again.forOutput('b.out')?.key, '2');
   assert.is(again.of('c'), undefined);
+});
+
+test('records of steps that end side by side are all kept, also where the log begins with them', async () => {
+  for (const before of [[], [{ firn: 'records', format: 0 }]]) {
+    rmSync(path, { force: true });
+    if (before.length > 0) await rewriteLog(disk, path, before);
+    // A second beginning, if there is one, comes when the first record is written.
+    let written = (): void => undefined;
+    const first = new Promise<void>((resolve) => {
+      written = resolve;
+    });
+    let renames = 0;
+    const port: Port = {
+      ...disk,
+      async rename(from, to) {
+        renames += 1;
+        if (renames > 1) await first;
+        await disk.rename(from, to);
+      },
+      async append(file) {
+        const handle = await disk.append(file);
+        return {
+          path: file,
+          write: (data, position) => handle.write(data, position).then(written),
+          sync: () => handle.sync(),
+          close: () => handle.close(),
+        };
+      },
+    };
+    const records = new Records(port, path);
+    await Promise.all(['a', 'b', 'c'].map((step) => records.add(record(step, step))));
+    await records.close();
+    const again = new Records(disk, path);
+    assert.equal(
+      ['a', 'b', 'c'].map((step) => again.of(step)?.key),
+      ['a', 'b', 'c'],
+    );
+  }
 });
 
 test('records of a newer firn are refused, of an older one dropped', async () => {

@@ -45,6 +45,17 @@ targets:
   );
   project.remove('consolidated_data/runs/A/r3/embedding_run.json');
   assert.not.match((await project.firn('search', '--query', 'ACGTTGCA')).stderr, 'other runs');
+  // What a program of its own says beside its run is passed over.
+  for (const facts of [
+    { embedder: 'nt-500m' },
+    { embedder: 'kmer', k: 1e9 },
+    { embedder: '__proto__' },
+    { embedder: 'kmer', k: -1 },
+  ]) {
+    project.write('consolidated_data/runs/A/r1/embedding_run.json', JSON.stringify(facts));
+    const other = await project.firn('search', '--query', 'ACGTTGCA', '--top-k', '1');
+    assert.is(other.code, 0, other.stderr);
+  }
 });
 
 test('a run behind a link is not read', async () => {

@@ -108,8 +108,7 @@ export async function findZipEntry(handle: ReadHandle, name: string): Promise<Zi
     throw damaged(path, `the header of ${JSON.stringify(name)} differs from the directory`);
   }
   const dataStart = record.localStart + LOCAL_BYTES + nameBytes + local.readUInt16LE(28);
-  const next = Math.min(directoryStart, ...startsAfter(records, record.localStart));
-  if (dataStart + compressed > next) {
+  if (dataStart + compressed > nextStart(records, record.localStart, directoryStart)) {
     throw damaged(path, `${JSON.stringify(name)} reaches into what follows it`);
   }
   return { name, method, crc32: record.crc32, compressed, size, dataStart };
@@ -125,8 +124,11 @@ export async function readNpzComment(port: ReadPort, path: string): Promise<stri
   }
 }
 
-function* startsAfter(records: DirectoryRecord[], start: number): Iterable<number> {
-  for (const { localStart } of records) if (localStart > start) yield localStart;
+/** Where what follows the member at `start` begins: another member, or the directory. */
+function nextStart(records: readonly DirectoryRecord[], start: number, directoryStart: number): number {
+  let next = directoryStart;
+  for (const { localStart } of records) if (localStart > start && localStart < next) next = localStart;
+  return next;
 }
 
 async function readRecords(
@@ -211,11 +213,21 @@ function checkApart(records: DirectoryRecord[], directoryStart: number, path: st
   }
 }
 
-/** The end record, with its zip64 counterpart where there is one. Reads at most the last 64 KiB. */
-async function readEnding(handle: ReadHandle): Promise<Ending> {
-  const { path, size } = handle;
+/** Whether the file ends as a zip file that was written to its end does, whatever its directory says. */
+export async function hasZipEnd(handle: ReadHandle): Promise<boolean> {
+  return findEnd(await readTail(handle)) >= 0;
+}
+
+/** All that the end record and what belongs to it can take: at most the last 64 KiB. */
+async function readTail(handle: ReadHandle): Promise<Buffer> {
+  const { size } = handle;
   const tail = Buffer.alloc(Math.min(size, MAX_COMMENT_BYTES + END_BYTES + LOCATOR64_BYTES));
   await readExactly(handle, tail, size - tail.length);
+  return tail;
+}
+
+/** Where in the tail the end record begins; negative when there is none. */
+function findEnd(tail: Buffer): number {
   let at = tail.length - END_BYTES;
   // The comment must reach exactly to the end of the file: a signature inside a comment is not taken for the record.
   while (
@@ -224,6 +236,14 @@ async function readEnding(handle: ReadHandle): Promise<Ending> {
   ) {
     at -= 1;
   }
+  return at;
+}
+
+/** The end record, with its zip64 counterpart where there is one. */
+async function readEnding(handle: ReadHandle): Promise<Ending> {
+  const { path, size } = handle;
+  const tail = await readTail(handle);
+  const at = findEnd(tail);
   if (at < 0) throw damaged(path, 'it has no zip directory at its end, so it was probably cut short');
   const end = size - tail.length + at;
   const narrow: Ending = {

@@ -1,7 +1,6 @@
 /**
  * What of a project belongs into a backup: what nobody could make again (references with the rows of runs that are gone,
- * releases, the registry, where archived runs are), what says how to build (pipeline.yaml, rules/), and what was asked for.
- * Looks, and writes nothing.
+ * releases, the registry), what says how to build (pipeline.yaml, rules/), and what was asked for. Looks, and writes nothing.
  */
 import { basename, dirname, join, relative } from 'node:path';
 import type { StepGraph } from '../engine/graph.js';
@@ -13,7 +12,6 @@ import { EMBEDDINGS_FILE } from '../reference/files.js';
 import { isRelease, referenceDirectories, releasesFolders } from '../release/find.js';
 import { RELEASES_FOLDER } from '../release/names.js';
 import { STUB_FILE } from '../runs/archived.js';
-import { discoverRuns } from '../runs/discover.js';
 import { whyOutside } from './bag-paths.js';
 import type { Extra, Kind } from './notes.js';
 
@@ -95,16 +93,9 @@ export function gatherSources(request: SourcesRequest): Sources {
   }
   addFile(found, `${CACHE_FOLDER}/records.jsonl`, 'records');
   if (include.has('runs')) addTree(found, pipeline.runsDir, 'run');
-  // Small, and all that tells where these runs are.
-  else
-    for (const { name } of archivedIn(request))
-      addFile(found, `${pipeline.runsDir}/${name}/${STUB_FILE}`, 'run');
+  else addStubs(found, pipeline.runsDir);
   if (graph !== undefined) addSteps(found, graph, include);
   return { ...found, files: [...found.files.values()], references, releases };
-}
-
-function archivedIn({ port, root, pipeline }: SourcesRequest): { name: string }[] {
-  return discoverRuns(port, join(root, pipeline.runsDir)).archived;
 }
 
 /** Those that targets make and those that lie beside them, in the project. */
@@ -179,6 +170,16 @@ function addTree(found: Found, folder: string, kind: Kind, group?: string): void
     if (entry.kind === 'directory') addTree(found, path, kind, group);
     else addEntry(found, path, entry, kind, group);
   }
+}
+
+/** Of archived runs: nothing else says where their files went. */
+function addStubs(found: Found, runsDir: string): void {
+  const { port, root } = found;
+  const folders = (path: string): string[] =>
+    port
+      .list(join(root, path))
+      .flatMap(({ name, kind }) => (kind === 'directory' ? [`${path}/${name}`] : []));
+  for (const run of folders(runsDir).flatMap(folders)) addFile(found, `${run}/${STUB_FILE}`, 'run');
 }
 
 /** What steps read and no step makes, and what they make that is neither a run nor in a reference. */

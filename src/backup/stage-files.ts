@@ -5,6 +5,7 @@
 import { dirname, join } from 'node:path';
 import { atOnce } from '../at-once.js';
 import { Digests } from '../engine/digests.js';
+import { FileClock } from '../engine/file-clock.js';
 import { errnoOf, FirnError } from '../errors.js';
 import { linkOnTheWay } from '../files/inside.js';
 import type { Port } from '../files/port.js';
@@ -58,6 +59,7 @@ export async function stageFiles(work: Work, state: State): Promise<void> {
   const digests = new Digests(work.port, work.root, digestersOf(work.root), cache, {
     ...work,
     save: work.dryRun !== true,
+    clock: new FileClock(work.port, dirname(cache), work.dryRun === true ? work.now : undefined),
   });
   try {
     await compareAndCopy({ ...work, digests }, state);

@@ -127,7 +127,8 @@ function checkFlags(flags: BuildFlags): void {
   });
 }
 
-function outcomeJson(outcome: StepOutcome): object {
+/** A step as `--json` shows it. */
+export function outcomeJson(outcome: StepOutcome): object {
   const { id, status, reasons, seconds, error, stats } = outcome;
   return {
     id,

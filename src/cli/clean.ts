@@ -28,7 +28,7 @@ export function defineClean(program: Command): void {
           throw new FirnError('usage', 'name the targets to clean, or give --all');
         }
         const project = await openProject(globalOptions(command));
-        checkTargets(project, targets);
+        checkTargets(project.pipeline, targets);
         const chosen = new Set(flags.all ? project.pipeline.targets.keys() : targets);
         const onWait = (holder: string) => note(`waiting for ${safe(holder)} to finish`);
         const items = flags.execute

@@ -22,7 +22,7 @@ export function defineGraph(program: Command): void {
         const { drawGraph, stepGraph, targetGraph } = await import('../pipeline/draw.js');
         const project = await openProject(globalOptions(command));
         const graph = flags.steps ? stepGraph(project.graph) : targetGraph(project.pipeline, project.graph);
-        print(flags.format === 'json' ? formatJson(graph) : safe(drawGraph(graph, flags.format), true));
+        print(flags.format === 'json' ? formatJson(graph) : safe(drawGraph(graph, flags.format, safe), true));
         return undefined;
       }),
     );

@@ -4,7 +4,7 @@ import { FirnError } from '../errors.js';
 import { textOf } from '../system-errors.js';
 import { areThreadsBusy } from '../workers/pool.js';
 import { isGitHubLog, neutral, neutralJson, placeOf, workflowCommand } from './github.js';
-import { formatJson, safe } from './text.js';
+import { formatJson, safe, safeLines } from './text.js';
 
 export const EXIT = { done: 0, failed: 1, usage: 2, interrupted: 130 } as const;
 
@@ -28,8 +28,14 @@ export function noteCommand(command: string): void {
   process.stderr.write(`${command}\n`);
 }
 
-export function printJson(value: unknown): void {
-  const json = formatJson(value);
+/** Whether messages may have a line among them that is drawn over. */
+export function canDraw(): boolean {
+  return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
+}
+
+/** `indent` 0: on one line. */
+export function printJson(value: unknown, indent = 2): void {
+  const json = formatJson(value, indent);
   process.stdout.write(`${isGitHubLog() ? neutralJson(json) : json}\n`);
 }
 
@@ -44,10 +50,14 @@ export function globalOptions(command: Command): GlobalOptions {
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
-/** Runs a command's action; turns what it throws into a message and an exit code. Paths in it are seen from `directory`. */
+/**
+ * Runs a command's action; turns what it throws into a message and an exit code. Paths in it are seen from `directory`.
+ * `endsBySignal`: Ctrl-C is how the command ends, and the code is the one that the action returns.
+ */
 export async function act(
   action: (signal: AbortSignal) => Promise<number | undefined>,
   directory = '.',
+  { endsBySignal = false } = {},
 ): Promise<void> {
   const abort = new AbortController();
   let first: NodeJS.Signals | undefined;
@@ -58,15 +68,17 @@ export async function act(
     abort.abort(new FirnError('interrupted', 'interrupted'));
   };
   for (const signal of SIGNALS) process.on(signal, stop);
+  let code: number | undefined;
   try {
-    process.exitCode = (await action(abort.signal)) ?? EXIT.done;
+    code = (await action(abort.signal)) ?? EXIT.done;
+    process.exitCode = code;
   } catch (error) {
     // Some of what is interrupted throws an error of its own.
     process.exitCode = report(abort.signal.aborted ? abort.signal.reason : error, directory);
   } finally {
     for (const signal of SIGNALS) process.off(signal, stop);
   }
-  if (abort.signal.aborted) process.exitCode = EXIT.interrupted;
+  if (abort.signal.aborted && !(endsBySignal && code !== undefined)) process.exitCode = EXIT.interrupted;
   // On its way out Node puts the terminal back as it was, and aborts where it cannot.
   if (first === 'SIGHUP' && isOnTerminal()) process.kill(process.pid, first);
 }
@@ -87,7 +99,7 @@ function leave(signal: NodeJS.Signals): void {
 export function errorText(error: unknown): string {
   const here = `${process.cwd()}/`;
   const text = textOf(error);
-  return safe(here === '//' ? text : text.replaceAll(here, ''), true);
+  return safeLines(here === '//' ? text : text.replaceAll(here, ''));
 }
 
 /** Says what went wrong; the exit code that stands for it. */
@@ -96,7 +108,7 @@ export function report(error: unknown, directory = '.'): number {
   if (isGitHubLog() && !interrupted)
     noteCommand(workflowCommand('error', errorText(error), { title: 'firn', ...placeOf(error, directory) }));
   else note(`firn: ${errorText(error)}`);
-  if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(String(error.stack));
+  if (process.env.FIRN_DEBUG !== undefined && error instanceof Error) note(safe(String(error.stack), true));
   if (!(error instanceof FirnError)) return EXIT.failed;
   if (interrupted) return EXIT.interrupted;
   return error.kind === 'usage' ? EXIT.usage : EXIT.failed;

@@ -1,4 +1,5 @@
 /** One line of progress on a terminal, for commands that are no builds; nothing elsewhere. */
+import { canDraw } from './main.js';
 import { cutTo, formatBytes, formatCount, safe } from './text.js';
 
 const REDRAW_MS = 100;
@@ -10,7 +11,7 @@ export interface ProgressLine {
 }
 
 export function progressLine(label: string): ProgressLine {
-  const draws = process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI;
+  const draws = canDraw();
   let drawnAt = 0;
   let drawn = false;
   return {

@@ -58,7 +58,7 @@ The same tag again is refused, unless it would be the same release: then it says
         const behind = await whyBehind(command, reference, signal);
         if (behind !== undefined)
           warnings.push(
-            `\`firn build\` would change this reference (${behind}); the release holds what stands there`,
+            `\`firn build\` may change this reference (${behind}); the release holds what stands there`,
           );
         for (const text of warnings) note(`warning: ${safe(text)}`);
         const line = progressLine(`release ${tag}`);

@@ -3,25 +3,45 @@ import { formatCount } from '../units.js';
 
 export { formatBytes, formatCount, plural } from '../units.js';
 
-/** C0, DEL, C1, line and paragraph separators, and the characters that turn the direction of text. */
-const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+/**
+ * What a terminal would obey, and what nobody sees: C0, DEL, C1, line and paragraph separators, the characters that turn
+ * the direction of text, others without a width (but for those that join letters and emoji), halves of characters, and
+ * those that are none, which XML does not allow.
+ */
+const UNSAFE =
+  /[\p{Cc}\p{Zl}\p{Zp}\p{Bidi_Control}\p{Surrogate}\u{ad}\u{180e}\u{200b}\u{2060}-\u{206f}\u{feff}\u{fff0}-\u{fffb}\u{fffe}\u{ffff}\u{e0000}-\u{e0fff}]/gu;
 
 /** Names are data: what a terminal would obey is shown as an escape. Line breaks stay with `keepLines`. */
 export function safe(text: string, keepLines = false): string {
   return text.replace(UNSAFE, (char) => {
     if (keepLines && char === '\n') return char;
-    const code = char.charCodeAt(0);
-    return code < 256
-      ? `\\x${code.toString(16).padStart(2, '0')}`
-      : `\\u${code.toString(16).padStart(4, '0')}`;
+    const code = char.codePointAt(0) as number;
+    if (code < 256) return `\\x${code.toString(16).padStart(2, '0')}`;
+    return code < 0x10000 ? `\\u${code.toString(16).padStart(4, '0')}` : `\\u{${code.toString(16)}}`;
   });
 }
 
+/**
+ * A message of several lines, which are indented but for the first. A line break in a name is shown as an escape, so that
+ * no name begins a line as the program does.
+ */
+export function safeLines(text: string): string {
+  return text
+    .trimEnd()
+    .split(/\n(?= {2})/)
+    .map((line) => safe(line))
+    .join('\n');
+}
+
 /** JSON that a terminal cannot be fooled with: what `safe` would show is written as JSON's own escapes. */
-export function formatJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(UNSAFE, (char) =>
-    char === '\n' ? char : `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+export function formatJson(value: unknown, indent = 2): string {
+  return JSON.stringify(value, null, indent).replace(UNSAFE, (char) =>
+    char === '\n' ? char : char.replace(/[\s\S]/g, escapeUnit),
   );
+}
+
+function escapeUnit(unit: string): string {
+  return `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`;
 }
 
 export interface Column {
@@ -80,6 +100,13 @@ export function formatSeconds(seconds: number): string {
   const minutes = Math.floor(seconds / 60);
   const rest = Math.round(seconds - minutes * 60);
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+}
+
+/** Local time to the second: `2024-11-22 15:45:00`. */
+export function formatTime(date: Date): string {
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())}`;
+  return `${day} ${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`;
 }
 
 /** Whole days, or hours where it is less than two of them. */

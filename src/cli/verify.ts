@@ -1,6 +1,6 @@
 /** `firn verify`: whether a release, a reference or another directory of firn's is whole. */
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import type { Command } from 'commander';
 import { act, EXIT, globalOptions, note, print, printJson } from './main.js';
 import { progressLine } from './progress.js';
@@ -51,7 +51,8 @@ Exit codes: 0 all is well, 1 something is not.`,
         });
         const { what, findings, notes, files, bytes } = report;
         const ok = findings.length === 0;
-        if (flags.json) printJson({ what, directory, ok, findings, notes, files, bytes });
+        if (flags.json)
+          printJson({ what, directory: relative(root, directory), ok, findings, notes, files, bytes });
         else {
           for (const { path, problem } of findings) print(`${safe(path)} ${safe(problem)}`);
           for (const one of notes) note(`note: ${safe(one)}`);

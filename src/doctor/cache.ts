@@ -39,7 +39,7 @@ function* lock(context: DoctorContext): Iterable<Finding> {
     yield finding(
       'lock-left',
       path,
-      `was left by ${who}, which is gone`,
+      `was left by ${found.holder?.command} (pid ${found.holder?.pid} on ${found.holder?.host}), which is gone`,
       `The next ${command('firn', 'build')} takes it over and clears what that build left.`,
     );
   } else if (found.isNear) {
@@ -53,7 +53,7 @@ function* lock(context: DoctorContext): Iterable<Finding> {
     yield finding(
       'lock-unknown',
       path,
-      `is held by ${who}, of which nothing can be known from here: builds wait for it`,
+      `is held by ${who}: builds wait for it`,
       `If you are sure that nothing runs there: ${command('firn', 'unlock', '--force')}.`,
     );
   }
@@ -153,7 +153,7 @@ async function* objects(context: DoctorContext): AsyncIterable<Finding> {
       'cache-full',
       context.shown(join(context.cacheDirectory, 'objects')),
       `holds ${formatBytes(bytes)}, more than the limit of ${formatBytes(cacheLimit)}`,
-      `The next build that does something removes the longest unused; set another limit with \`cache: {limit: 500MB}\` in pipeline.yaml.`,
+      `${command('firn', 'cache', 'gc')} removes what nothing needs, and the next build that does something the longest unused; \`cache: {limit: 500MB}\` in pipeline.yaml sets another limit.`,
     );
   if (!context.full) return;
   for (const { path, name } of files) {

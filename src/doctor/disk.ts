@@ -3,6 +3,7 @@
  * can be promised.
  */
 import { dirname, join } from 'node:path';
+import { networkName } from '../files/network-file-systems.js';
 import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
@@ -12,7 +13,6 @@ import { neededByDisk } from './build-space.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { networkName } from './network-file-systems.js';
 import { command } from './shell-word.js';
 
 export const diskChecks: Group = {
@@ -160,7 +160,7 @@ function* network(context: DoctorContext): Iterable<Finding> {
       'disk-network',
       context.shown(path),
       `is on a network file system (${name}): locks and what reaches the disk are as good as its server, and changes by other machines are not announced`,
-      'Build on one machine at a time, and watch by polling. docs/reliability.md says what is promised where.',
+      `Build on one machine at a time; ${command('firn', 'watch')} polls there.`,
     );
   }
 }

@@ -7,10 +7,12 @@ import { type BuildOptions, journalIn, openContext } from './context.js';
 import { decide } from './decide.js';
 import { type BuildSummary, freshOutcome, type StepOutcome } from './events.js';
 import { type ExecuteContext, executeStep } from './execute.js';
+import { sightOf } from './failures.js';
 import { upstreamOf } from './graph.js';
 import type { Lock } from './lock.js';
 import { nothingToDo } from './nothing-to-do.js';
 import { acquireBuildLock, recover, sweepStages, type Unfinished } from './recover.js';
+import { skippedOutcome, whySkip } from './skip.js';
 import type { Reason, Step } from './types.js';
 
 /**
@@ -19,10 +21,10 @@ import type { Reason, Step } from './types.js';
  */
 export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
   const began = performance.now();
-  const fresh = await nothingToDo(options);
-  if (fresh !== undefined) return tellFresh(options, fresh, began);
+  const idle = await nothingToDo(options);
+  if (idle !== undefined) return tell(options, idle, began);
   const lock = await acquireBuildLock(options.port, options.cacheDirectory, {
-    command: 'firn build',
+    command: options.command,
     onWait: (holder) => options.emit({ type: 'waiting', holder }),
     signal: options.signal,
   });
@@ -33,7 +35,7 @@ export async function runBuild(options: BuildOptions): Promise<BuildSummary> {
   }
 }
 
-function tellFresh(options: BuildOptions, outcomes: StepOutcome[], began: number): BuildSummary {
+function tell(options: BuildOptions, outcomes: StepOutcome[], began: number): BuildSummary {
   const steps = outcomes.length;
   options.emit({ type: 'begin', steps });
   for (const [i, outcome] of outcomes.entries())
@@ -124,7 +126,7 @@ async function runSteps(
       const step = ready[next++];
       const cause = whySkip(step, outcomes, options, stopped);
       if (cause !== undefined) {
-        settle({ id: step.id, target: step.target, status: 'skipped', reasons: [cause], seconds: 0 });
+        settle(skippedOutcome(step, cause));
         continue;
       }
       const work = runStep(step, options, { ...context, sweep }, unfinished).then((outcome) => {
@@ -149,22 +151,6 @@ function sweepOnce(options: BuildOptions, context: ExecuteContext): () => Promis
   };
 }
 
-function whySkip(
-  step: Step,
-  outcomes: ReadonlyMap<string, StepOutcome>,
-  options: BuildOptions,
-  stopped: boolean,
-): Reason | undefined {
-  for (const id of upstreamOf(options.graph, step)) {
-    const status = outcomes.get(id)?.status;
-    if (status === 'failed') return { code: 'upstream', text: `${id} failed` };
-    if (status === 'interrupted') return { code: 'upstream', text: `${id} was interrupted` };
-    if (status === 'skipped') return { code: 'upstream', text: `${id} was skipped` };
-  }
-  if (options.signal.aborted) return { code: 'upstream', text: 'the build was interrupted' };
-  return stopped ? { code: 'upstream', text: 'the build stopped at a failure' } : undefined;
-}
-
 async function runStep(
   step: Step,
   options: BuildOptions,
@@ -175,20 +161,31 @@ async function runStep(
   const base = { id: step.id, target: step.target };
   const seconds = () => (performance.now() - began) / 1000;
   const forced = { ...context, force: options.force.has(step.target) };
+  const { failures } = options;
+  const before = failures && sightOf(step, options);
   let reasons: Reason[] = [];
+  let key: string | undefined;
   try {
     if (unfinished.has(step.id)) throw unfinished.get(step.id);
     const decision = await decide(step, forced);
-    if (decision.action === 'fresh') return freshOutcome(step, decision.record, seconds());
+    if (decision.action === 'fresh') {
+      failures?.forget(step);
+      return freshOutcome(step, decision.record, seconds());
+    }
+    key = decision.key;
+    const recurring = failures?.recurring(step, key, options);
+    if (recurring !== undefined) return skippedOutcome(step, recurring);
     reasons = decision.reasons;
     await context.sweep();
     options.emit({ type: 'start', step: step.id, reasons, restore: decision.action === 'restore' });
     const { status, stats } = await executeStep(step, decision, forced);
+    failures?.forget(step);
     return { ...base, status, reasons, seconds: seconds(), ...(stats === undefined ? {} : { stats }) };
   } catch (error) {
     // Some of what is interrupted throws an error of its own.
     const failed = error instanceof FirnError && error.kind !== 'interrupted';
     const status = options.signal.aborted && !failed ? 'interrupted' : 'failed';
+    if (status === 'failed' && before !== undefined) failures?.note(step, { before, key, error }, options);
     return { ...base, status, reasons, error, seconds: seconds() };
   }
 }

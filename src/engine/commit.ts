@@ -1,14 +1,16 @@
 /**
  * Giving staged outputs their final names, all of them or, after a crash, at the next start. The journal holds the
- * moves and the record; once it is on disk the step has happened. Knows no rule.
+ * moves and the record; once it is on disk the step has happened. Its format is that of the records. Knows no rule.
  */
 import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import { FirnError } from '../errors.js';
 import type { Port, ReadPort } from '../files/port.js';
+import { unlinkIfThere } from '../files/remove.js';
 import { isTemporary } from '../files/temporary.js';
 import { reasonOf } from '../system-errors.js';
 import { readLog, rewriteLog } from './log-file.js';
+import { isMove, isRecord } from './record-shape.js';
 import type { Records } from './records.js';
 import type { Move } from './stage.js';
 import type { StepRecord } from './types.js';
@@ -43,10 +45,11 @@ export async function commit(place: CommitPlace, moves: readonly Move[], record:
   } catch (error) {
     // Undone as long as no name has changed; later the journal stays, and the next build completes it.
     const staged = moves.every((move) => port.stat(join(root, move.from)) !== undefined);
-    if (staged && port.stat(journal) !== undefined) await port.unlink(journal);
+    if (staged) await unlinkIfThere(port, journal);
     throw error;
   }
-  await port.unlink(journal);
+  // Somebody may have deleted `cache/` meanwhile: the step is done all the same.
+  await unlinkIfThere(port, journal);
 }
 
 /** Whether a commit of this step was decided and could not be completed: what is staged is needed then. */
@@ -95,8 +98,7 @@ export function pendingCommits(port: ReadPort, journalDirectory: string): Pendin
 }
 
 function readJournal(port: ReadPort, path: string): Journal | undefined {
-  const [value] = readLog(port, path).entries as unknown as Partial<Journal>[];
-  return Array.isArray(value?.moves) && typeof value.record?.step === 'string'
-    ? (value as Journal)
-    : undefined;
+  const [value] = readLog(port, path).entries as unknown as (Partial<Journal> | null | undefined)[];
+  const isWhole = Array.isArray(value?.moves) && value.moves.every(isMove) && isRecord(value.record);
+  return isWhole ? (value as Journal) : undefined;
 }

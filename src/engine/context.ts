@@ -4,10 +4,12 @@ import type { Port } from '../files/port.js';
 import { Workers } from '../workers/pool.js';
 import { Digests } from './digests.js';
 import type { Listener } from './events.js';
+import type { Failures } from './failures.js';
+import { FileClock } from './file-clock.js';
 import type { StepGraph } from './graph.js';
 import { Records } from './records.js';
 import { Store } from './store.js';
-import type { Digester, Step } from './types.js';
+import type { Digester, Reason, Step } from './types.js';
 
 export interface OpenOptions {
   port: Port;
@@ -21,6 +23,8 @@ export interface OpenOptions {
   signal: AbortSignal;
   emit: Listener;
   now: () => number;
+  /** One of its own unless told. */
+  clock?: FileClock;
 }
 
 export interface BuildOptions extends OpenOptions {
@@ -33,6 +37,12 @@ export interface BuildOptions extends OpenOptions {
   force: ReadonlySet<string>;
   jobs: number;
   keepGoing: boolean;
+  /** What others are told who waits for or holds the lock. */
+  command: string;
+  /** Why a step is to be left alone; those behind it are then skipped as well. */
+  holdBack?: (step: Step) => Reason | undefined;
+  /** Steps that failed before: not repeated while they would fail again, and kept up to date. */
+  failures?: Failures;
 }
 
 export function recordsIn(cacheDirectory: string): string {
@@ -81,7 +91,7 @@ export function openContext(options: OpenOptions, save: boolean, recallOnly = fa
     digests: new Digests(port, root, options.digesters, join(cacheDirectory, 'digests.jsonl'), {
       save,
       recallOnly,
-      now,
+      clock: options.clock ?? new FileClock(port, cacheDirectory, save ? undefined : now),
       workers,
       signal: options.signal,
       onBytes: (path, bytes) => options.emit({ type: 'hashing', path, bytes }),

@@ -1,22 +1,24 @@
 /**
  * Digests of inputs and outputs, remembered by what `stat` says. A remembered digest is believed only while size,
- * mtime, ctime and inode of every file behind it agree, and only if the files were older than the remembering: a file
- * written in the same tick could change again without its stat showing it. Knows no step.
+ * mtime, ctime and inode of every file behind it agree, and only if the files were older than the remembering, by the
+ * clock of their file system: a file written in the same tick could change again without its stat showing it. Knows no
+ * step.
  */
 import { sep } from 'node:path';
 import type { FileStat, Port, ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
+import { type FileClock, safeAfter } from './file-clock.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
+import { isDigest, isObject } from './record-shape.js';
 import type { Digest, Digester, Json } from './types.js';
 
-/** Kernels stamp files with a clock that lags by up to a tick; some file systems keep whole seconds only. */
-const TICK_NS = 20_000_000n;
-const SECOND_NS = 1_000_000_000n;
+/** Stands in each line: raise it when digests or their facts come to mean something else. Others' lines are passed over. */
+const FORMAT = '1|';
 
 interface Remembered {
   id: string;
   signature: string;
-  /** When hashing began, in ns since 1970. */
+  /** A time that had passed when hashing began, in ns since 1970, by the clock of the file system. */
   at: string;
   digest: Digest;
 }
@@ -47,7 +49,8 @@ export class Digests {
     private readonly options: {
       save: boolean;
       recallOnly?: boolean;
-      now: () => number;
+      /** By which files are older than their digests. */
+      clock: FileClock;
       workers?: Workers;
       signal?: AbortSignal;
       onBytes?: (path: string, bytes: number) => void;
@@ -55,10 +58,7 @@ export class Digests {
     },
   ) {
     const { entries } = readLog(port, file);
-    for (const entry of entries as unknown as Remembered[]) {
-      if (typeof entry?.id === 'string' && typeof entry.signature === 'string')
-        this.remembered.set(entry.id, entry);
-    }
+    for (const entry of entries) if (isRemembered(entry)) this.remembered.set(entry.id, entry);
     this.lines = entries.length;
     this.log = options.save ? new LogWriter(port, file) : undefined;
   }
@@ -68,10 +68,19 @@ export class Digests {
   }
 
   private look(request: DigestRequest): Look {
+    const { dev } = this.options.clock;
     const digester = this.digester(request.kind);
-    const found = look(this.port, this.root, digester.files(request.path));
+    const found = look(this.port, this.root, digester.files(request.path), dev);
     const standIn = found.signature === '' && digester.standIn?.(request.path);
-    return standIn ? look(this.port, this.root, [standIn]) : found;
+    return standIn ? look(this.port, this.root, [standIn], dev) : found;
+  }
+
+  /** What `stat` says of the files behind an input, by path. While that is the same nobody has written to them. */
+  stamps(request: DigestRequest): Map<string, string> {
+    const lines = this.look(request).signature.slice(FORMAT.length).split('\n');
+    return new Map(
+      lines.filter((line) => line !== '').map((line) => [line.slice(0, line.indexOf('|')), line]),
+    );
   }
 
   /** The digest of what is on disk now, where it is remembered and may be believed. */
@@ -102,10 +111,10 @@ export class Digests {
   }
 
   private async compute(id: string, request: DigestRequest): Promise<Digest | undefined> {
-    const at = BigInt(this.options.now()) * 1_000_000n;
-    const { signature } = this.look(request);
+    const { signature, safe } = this.look(request);
     if (signature === '') return undefined;
     if (this.options.recallOnly) throw new NotRemembered(id);
+    const at = await this.options.clock.after(safe);
     const digest = await this.digester(request.kind).digest(request.path, {
       port: this.port,
       workers: this.options.workers,
@@ -113,23 +122,32 @@ export class Digests {
       onBytes: (bytes) => this.options.onBytes?.(request.path, bytes),
       recordedBytes: this.options.recordedBytes,
     });
-    // Changed while it was read: what was read may be a mixture, so it is told but not remembered.
-    if (digest !== undefined && this.look(request).signature === signature)
+    // Changed while it was read: what was read may be a mixture, so it is told but not remembered. Nor is what could change
+    // without its stat showing it.
+    if (digest !== undefined && safe <= at && this.look(request).signature === signature)
       await this.remember(id, signature, at, digest);
     return digest;
   }
 
   /**
-   * Takes over the digest of an output that was just given its name. The bytes were hashed under a name nobody else
-   * knew and the rename set a new ctime, so the tick that makes other files suspect does not matter here.
+   * Takes over the digest of an output that was just given its name. `staged`: what its stat was before it was hashed
+   * under a name that nobody else knew. The rename set a new ctime, so the tick that makes other files suspect does not
+   * matter here; but whoever has written to the file since, under either name, has changed the rest of it.
    */
-  async adopt(request: DigestRequest, digest: Digest): Promise<void> {
+  async adopt(request: DigestRequest, digest: Digest, staged: FileStat | undefined): Promise<void> {
     const { signature, safe } = this.look(request);
-    if (signature === '') return;
+    const now = this.port.stat(`${this.root}${sep}${request.path.replaceAll('/', sep)}`);
+    if (now === undefined || staged === undefined || signature === '') return;
+    if (now.ino !== staged.ino || now.size !== staged.size || now.mtimeNs !== staged.mtimeNs) return;
     await this.remember(idOf(request), signature, safe, digest);
   }
 
-  /** Takes over a digest of bytes that were read elsewhere, from `at` (ns since 1970) on, of a file whose stat was this. */
+  /** A time that has passed, for `learn`: to be asked for before the reading begins. In ns since 1970. */
+  timeBefore(request: DigestRequest): Promise<bigint> {
+    return this.options.clock.after(this.look(request).safe);
+  }
+
+  /** Takes over a digest of bytes that were read elsewhere, after `at`, of a file whose stat was this. */
   async learn(request: DigestRequest, digest: Digest, stat: FileStat, at: bigint): Promise<void> {
     const { signature } = this.look(request);
     const [file] = this.digester(request.kind).files(request.path);
@@ -142,6 +160,25 @@ export class Digests {
     this.lines += 1;
     // Not written on a full disk: then it is hashed again next time, and the build goes on.
     await this.log?.append(entry).catch(() => undefined);
+  }
+
+  /** Ids of what is remembered in vain: its files are gone, or have changed since. */
+  stale(): string[] {
+    return [...this.remembered.values()].flatMap(({ id, signature }) => {
+      const kind = id.slice(0, id.indexOf(':'));
+      const isKnown = this.digesters.has(kind) && signature !== '';
+      return isKnown && this.look({ kind, path: id.slice(kind.length + 1) }).signature === signature
+        ? []
+        : [id];
+    });
+  }
+
+  /** Forgets these, and rewrites the log. */
+  async forget(ids: readonly string[]): Promise<void> {
+    await this.log?.close();
+    for (const id of ids) this.remembered.delete(id);
+    await rewriteLog(this.port, this.file, [...this.remembered.values()] as unknown as Json[]);
+    this.lines = this.remembered.size;
   }
 
   /** Closes the log, rewriting it when most of its lines are outdated. */
@@ -159,6 +196,19 @@ export class Digests {
   }
 }
 
+function isRemembered(entry: unknown): entry is Remembered {
+  if (!isObject(entry) || !isObject(entry.digest)) return false;
+  const { id, signature, at, digest } = entry;
+  return (
+    typeof id === 'string' &&
+    typeof signature === 'string' &&
+    typeof at === 'string' &&
+    /^\d{1,30}$/.test(at) &&
+    isDigest(digest.digest) &&
+    (digest.facts === undefined || isObject(digest.facts))
+  );
+}
+
 function idOf(request: DigestRequest): string {
   return `${request.kind}:${request.path}`;
 }
@@ -170,16 +220,16 @@ interface Look {
   safe: bigint;
 }
 
-function look(port: ReadPort, root: string, files: readonly string[]): Look {
+function look(port: ReadPort, root: string, files: readonly string[], dev: bigint | undefined): Look {
   let signature = '';
   let safe = 0n;
   for (const file of files) {
     // Not `join`: thousands of files are looked at, and these paths are plain.
     const stat = port.stat(`${root}${sep}${sep === '/' ? file : file.replaceAll('/', sep)}`);
     if (stat === undefined) continue;
-    if (signature !== '') signature += '\n';
+    signature += signature === '' ? FORMAT : '\n';
     signature += signatureOf(file, stat);
-    const after = safeAfter(stat);
+    const after = safeAfter(stat, dev);
     if (after > safe) safe = after;
   }
   return { signature, safe };
@@ -192,15 +242,4 @@ function signatureOf(file: string, stat: FileStat): string {
 /** A signature without times and inodes. */
 function sizesIn(signature: string): string {
   return signature.replace(/(?:\|\d+){3}$/gm, '');
-}
-
-/** From when on, in ns since 1970, a change of the file could not be missed within one tick. */
-export function safeAfter({ mtimeNs, ctimeNs }: FileStat): bigint {
-  const changed = settled(mtimeNs);
-  const renamed = settled(ctimeNs);
-  return changed > renamed ? changed : renamed;
-}
-
-function settled(time: bigint): bigint {
-  return time + (time % SECOND_NS === 0n ? 2n * SECOND_NS : TICK_NS);
 }

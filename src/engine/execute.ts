@@ -4,24 +4,25 @@
  */
 import { dirname, join } from 'node:path';
 import { FirnError, messageOf } from '../errors.js';
-import type { Port } from '../files/port.js';
+import type { FileStat, Port } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import { commit, isUnfinished } from './commit.js';
 import type { Decision } from './decide.js';
 import { outputDigest } from './decide.js';
 import type { Digests } from './digests.js';
 import type { Listener } from './events.js';
+import { compareUnproven, keptOutputs, stagedOutputs, stagedStats } from './made-outputs.js';
+import { buildManifest, keyOf } from './manifest.js';
 import type { Records } from './records.js';
 import { markUnswept } from './recover.js';
 import { Stage } from './stage.js';
+import { inDoubt, stampsOf, touchedInputs } from './steady-inputs.js';
 import { fileDigest, type Store } from './store.js';
 import {
   type Digester,
-  inputId,
   type Json,
   nameOf,
   type Output,
-  type RecordedOutput,
   type RunContext,
   type RunResult,
   type Step,
@@ -60,6 +61,7 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
   }
   for (const message of decision.memory?.warnings ?? []) run.warn(message);
   const began = performance.now();
+  const stamps = stampsOf(step, context.digests);
   try {
     if (!step.rule.immutable) await stage.open();
     const restored = decision.action === 'restore' && (await restore(step, decision.record, stage, context));
@@ -71,21 +73,33 @@ export async function executeStep(step: Step, decision: Work, context: ExecuteCo
     }
     context.signal.throwIfAborted();
     if (step.rule.immutable && !result.keep) throw new Error(`${step.rule.name} did not place its outputs`);
+    // Before they are hashed.
+    const staged = result.keep ? new Map<string, FileStat>() : stagedStats(step, stage, context);
     const outputs = result.keep
       ? await keptOutputs(step, context)
       : await stagedOutputs(step, stage, run, context);
     await compareUnproven(decision.unproven, outputs, context);
-    await checkInputs(step, decision, context);
+    const before = decision.digests;
+    const touched = await touchedInputs(step, { digests: context.digests, before, stamps });
+    // What is restored was made earlier, and what was proven is what was digested.
+    const isDoubtful = touched.length > 0 && !restored;
+    if (isDoubtful)
+      run.warn(
+        `${touched.map(nameOf).join(', ')} was written to while ${step.id} read it: the next build does it again`,
+      );
+    const manifest = isDoubtful
+      ? buildManifest(step, inDoubt(before, touched), decision.memory)
+      : decision.manifest;
     const record: StepRecord = {
       step: step.id,
-      key: decision.key,
-      manifest: decision.manifest,
+      key: isDoubtful ? keyOf(manifest) : decision.key,
+      manifest,
       outputs,
       ...(decision.memory === undefined ? {} : { state: decision.memory.state }),
       ...(result.stats === undefined ? {} : { stats: result.stats }),
       seconds: round((performance.now() - began) / 1000),
     };
-    await finishStep(step, record, result.keep ? undefined : stage, context);
+    await finishStep(record, result.keep ? undefined : { stage, staged, step }, context);
     if (step.removes !== undefined) {
       // First: once its input is gone the step may be none any more, and then nobody would look for its folder.
       await stage.close();
@@ -150,31 +164,6 @@ async function isAsRecorded(output: Output, context: ExecuteContext): Promise<bo
   return (await outputDigest(output, context.digests))?.digest === recorded.digest;
 }
 
-/** An unproven output may be replaced by the same bytes only: then it was firn's, and the record was lost. */
-async function compareUnproven(
-  unproven: readonly Output[],
-  outputs: readonly RecordedOutput[],
-  context: ExecuteContext,
-): Promise<void> {
-  for (const output of unproven) {
-    const made = outputs.find((other) => other.path === output.path);
-    const found = await fileDigest(context.port, join(context.root, output.path), {
-      signal: context.signal,
-      workers: context.workers,
-    });
-    if (made !== undefined && found !== (made.stored ?? made.digest)) {
-      throw new FirnError(
-        'conflict',
-        'is there already, differs from what the step made, and no record says firn wrote it',
-        {
-          path: output.path,
-          advice: 'Move it away, or build with --force to overwrite it.',
-        },
-      );
-    }
-  }
-}
-
 async function restore(
   step: Step,
   record: StepRecord,
@@ -196,73 +185,18 @@ async function restore(
   return true;
 }
 
-async function stagedOutputs(
-  step: Step,
-  stage: Stage,
-  run: RunContext,
-  context: ExecuteContext,
-): Promise<RecordedOutput[]> {
-  const outputs: RecordedOutput[] = [];
-  for (const output of step.outputs) {
-    const staged = stage.pathOf(output);
-    if (context.port.stat(join(context.root, staged))?.kind !== 'file') {
-      throw new FirnError('failed', `${step.id} ended without writing ${output.path}`, {
-        advice: `It has to write the file it is given as its output: ${staged}`,
-      });
-    }
-    const bytes = await run.stagedDigest(output);
-    if (output.kind === 'file') {
-      outputs.push({ ...output, digest: bytes });
-      continue;
-    }
-    const content = await context.digesters.get(output.kind)?.digest(dirname(staged), {
-      port: context.port,
-      workers: context.workers,
-      signal: context.signal,
-      onBytes: () => undefined,
-    });
-    if (content === undefined)
-      throw new FirnError('failed', `${step.id} wrote no ${output.kind} at ${output.path}`);
-    outputs.push({ ...output, digest: content.digest, stored: bytes });
-  }
-  return outputs;
-}
-
-async function keptOutputs(step: Step, context: ExecuteContext): Promise<RecordedOutput[]> {
-  const outputs: RecordedOutput[] = [];
-  for (const output of step.outputs) {
-    const found = await outputDigest(output, context.digests);
-    if (found === undefined)
-      throw new FirnError('failed', `${step.id} kept ${output.path}, which is not there`);
-    outputs.push({ ...output, digest: found.digest });
-  }
-  return outputs;
-}
-
-/** An input that changed since it was digested must not be recorded as what was built. */
-async function checkInputs(step: Step, decision: Work, context: ExecuteContext): Promise<void> {
-  for (const input of step.inputs) {
-    const now = await context.digests.get(input);
-    if (now?.digest !== decision.digests.get(inputId(input))?.digest) {
-      throw new FirnError('failed', `${nameOf(input)} changed while ${step.id} read it`, {
-        path: input.path,
-        advice: 'Nothing was written. Build again when it is complete.',
-      });
-    }
-  }
-}
-
 /** The one place where a step becomes done: final names, record, remembered digests, stored copies. */
 async function finishStep(
-  step: Step,
   record: StepRecord,
-  stage: Stage | undefined,
+  made: { step: Step; stage: Stage; staged: ReadonlyMap<string, FileStat> } | undefined,
   context: ExecuteContext,
 ): Promise<void> {
-  await commit(context, stage?.moves ?? [], record);
-  if (stage === undefined) return;
+  await commit(context, made?.stage.moves ?? [], record);
+  if (made === undefined) return;
+  const { step, staged } = made;
   for (const output of record.outputs) {
-    if (output.kind === 'file') await context.digests.adopt(output, { digest: output.digest });
+    if (output.kind === 'file')
+      await context.digests.adopt(output, { digest: output.digest }, staged.get(output.path));
     if (step.rule.stored !== false)
       await context.store.keep(join(context.root, output.path), output.stored ?? output.digest);
   }

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { isAbsolute, sep } from 'node:path';
 import type { Port, ReadPort } from '../files/port.js';
 import { FIRN_VERSION } from '../firn-version.js';
-import { safeAfter } from './digests.js';
+import { type FileClock, safeAfter } from './file-clock.js';
 import { readLog, rewriteLog } from './log-file.js';
 import type { Json, Step } from './types.js';
 
@@ -81,8 +81,8 @@ export function recallFresh(
 }
 
 /**
- * For the next time. `atMs`: when the looking began; files changed within a tick before it could change again without
- * their stat showing it, so with such ones nothing is remembered. Where it cannot be written, everything is looked at again.
+ * For the next time. `began`: a time that had passed when the looking began; files changed within a tick before it could change
+ * again without their stat showing it, so with such ones nothing is remembered. Where it cannot be written, everything is looked at again.
  */
 export async function rememberFresh(
   port: Port,
@@ -91,16 +91,18 @@ export async function rememberFresh(
     root: string;
     steps: readonly Step[];
     paths: Iterable<string>;
-    atMs: number;
+    began: bigint;
+    /** Whose file system that is. */
+    clock: FileClock;
     stats: Trace['stats'];
   },
 ): Promise<void> {
-  const { root, steps, atMs, stats } = seen;
+  const { root, steps, began, clock, stats } = seen;
   const of = digestOfSteps(steps);
   if (of === undefined) return;
   const paths = [...seen.paths];
-  const { digest, safe } = looksOf(port, paths);
-  if (safe > BigInt(atMs) * 1_000_000n) return;
+  const { digest, safe } = looksOf(port, paths, clock.dev);
+  if (safe > began) return;
   const inside = root + sep;
   const trace: Trace = {
     format: FORMAT,
@@ -115,7 +117,7 @@ export async function rememberFresh(
 const KINDS = ['file', 'directory', 'other'];
 
 /** Digest of the stats of these paths in this order, and the earliest time at which they could be believed. */
-function looksOf(port: ReadPort, paths: readonly string[]): { digest: string; safe: bigint } {
+function looksOf(port: ReadPort, paths: readonly string[], dev?: bigint): { digest: string; safe: bigint } {
   const numbers = new BigInt64Array(5 * paths.length);
   let safe = 0n;
   let at = 0;
@@ -127,7 +129,7 @@ function looksOf(port: ReadPort, paths: readonly string[]): { digest: string; sa
       numbers[at + 2] = stat.mtimeNs;
       numbers[at + 3] = stat.ctimeNs;
       numbers[at + 4] = BigInt.asIntN(64, stat.ino);
-      const after = safeAfter(stat);
+      const after = safeAfter(stat, dev);
       if (after > safe) safe = after;
     }
     at += 5;

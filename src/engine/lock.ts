@@ -122,9 +122,9 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
 
 export function describeHolder(holder: Holder | undefined): string {
   if (holder === undefined) return 'a process that left no name';
-  const here = thisProcess('');
-  const seen = holder.boot === here.boot && holder.namespace === here.namespace;
-  const where = seen ? '' : ', in another container or on another machine, not to be seen from here';
+  const where = isNear(holder)
+    ? ''
+    : ', in another container or on another machine, not to be seen from here';
   return `${holder.command} (pid ${holder.pid} on ${holder.host}${where})`;
 }
 
@@ -149,6 +149,11 @@ async function tryRename(port: Port, folder: string, path: string): Promise<bool
     return true;
   } catch (error) {
     if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
+    // No lock was ever a file: whatever put one there, it keeps nobody out.
+    if (errnoOf(error) === 'ENOTDIR' && port.stat(path)?.kind === 'file') {
+      await unlinkIfThere(port, path);
+      return false;
+    }
     throw error;
   }
 }

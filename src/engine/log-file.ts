@@ -9,7 +9,8 @@ import type { Port, ReadPort, WriteHandle } from '../files/port.js';
 import { writeFileAtomic } from '../files/write-file.js';
 import type { Json } from './types.js';
 
-const LIMIT = 512 * 1024 * 1024;
+/** Far beyond what thousands of runs need. */
+const LIMIT = 256 * 1024 * 1024;
 
 function checksum(text: string): string {
   return hash('sha1', text, 'hex').slice(0, 12);
@@ -36,13 +37,21 @@ export function readLog(port: ReadPort, path: string): LogContent {
   for (const line of text?.split('\n') ?? []) {
     if (line === '') continue;
     const body = line.slice(13);
-    if (line[12] !== ' ' || checksum(body) !== line.slice(0, 12)) {
-      lost += 1;
-      continue;
-    }
-    entries.push(JSON.parse(body) as Json);
+    const whole = line[12] === ' ' && checksum(body) === line.slice(0, 12);
+    const entry = whole ? parsed(body) : undefined;
+    if (entry === undefined) lost += 1;
+    else entries.push(entry);
   }
   return { entries, lost };
+}
+
+/** Undefined for what is no JSON: another program may know how a line is led. */
+function parsed(text: string): Json | undefined {
+  try {
+    return JSON.parse(text) as Json;
+  } catch {
+    return undefined;
+  }
 }
 
 /** Appends to a log; opened at the first line written. */

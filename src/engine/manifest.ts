@@ -57,7 +57,8 @@ export function buildManifest(
   return entries;
 }
 
-function labelOf(input: Input): string {
+/** Under which a manifest holds the digest of an input. */
+export function labelOf(input: Input): string {
   return `input ${nameOf(input)}`;
 }
 

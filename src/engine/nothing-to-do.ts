@@ -1,7 +1,7 @@
 /**
  * A build that has nothing to do, found out without the lock. It asks what every build asks (`decide`), and says so only
- * if all steps are fresh by digests that are remembered, nobody holds or wants the lock, and a killed build left nothing
- * behind. In any other case, also when something is wrong, it has no answer: the build takes the lock and decides anew.
+ * if all steps are fresh by digests that are remembered (or are to be left alone), nobody holds or wants the lock, and a killed
+ * build left nothing behind. In any other case, also when something is wrong, it has no answer: the build takes the lock and decides anew.
  * Writes nothing but, once, the hint that spares the next one most of the looking.
  */
 
@@ -9,9 +9,11 @@ import { isHalfWritten } from '../files/temporary.js';
 import { type BuildOptions, freshIn, journalIn, lockIn, openContext, recordsIn } from './context.js';
 import { decide } from './decide.js';
 import { freshOutcome, type StepOutcome } from './events.js';
+import { FileClock } from './file-clock.js';
 import { recallFresh, rememberFresh, watched } from './fresh-trace.js';
 import { isLockWanted } from './lock.js';
 import { UNSWEPT } from './recover.js';
+import { skippedOutcome, whySkip } from './skip.js';
 
 /** The outcomes of such a build; undefined when there is, or may be, something to do. */
 export async function nothingToDo(options: BuildOptions): Promise<StepOutcome[] | undefined> {
@@ -42,24 +44,33 @@ async function decided(
   options: BuildOptions,
   isUndisturbed: () => boolean,
 ): Promise<StepOutcome[] | undefined> {
-  const atMs = options.now();
+  const clock = new FileClock(options.port, options.cacheDirectory);
+  // Only where it could be remembered; a part of the steps is looked at without writing anything.
+  const began = isWhole(options) ? await clock.after(0n) : 0n;
   const { port, paths } = watched(options.glance);
-  const context = openContext({ ...options, port }, false, true);
+  const context = openContext({ ...options, port, clock }, false, true);
   try {
-    const outcomes: StepOutcome[] = [];
+    const found = new Map<string, StepOutcome>();
     for (const step of options.steps) {
       options.signal.throwIfAborted();
       const began = performance.now();
-      const decision = await decide(step, context);
-      if (decision.action !== 'fresh') return undefined;
-      outcomes.push(freshOutcome(step, decision.record, (performance.now() - began) / 1000));
+      const cause = whySkip(step, found, options);
+      const decision = cause === undefined ? await decide(step, context) : undefined;
+      if (decision?.action === 'fresh') {
+        found.set(step.id, freshOutcome(step, decision.record, (performance.now() - began) / 1000));
+        continue;
+      }
+      const spared = cause ?? options.failures?.recurring(step, decision?.key ?? '', options);
+      if (spared === undefined) return undefined;
+      found.set(step.id, skippedOutcome(step, spared));
     }
-    const seen = paths();
+    const outcomes = [...found.values()];
+    const seen = outcomes.every(({ status }) => status === 'fresh') ? paths() : undefined;
     if (seen !== undefined && isWhole(options) && isUndisturbed()) {
       const { root, steps } = options;
       const stats = Object.fromEntries(outcomes.flatMap(({ id, stats }) => (stats ? [[id, stats]] : [])));
       const file = freshIn(options.cacheDirectory);
-      await rememberFresh(options.glance, file, { root, steps, paths: seen, atMs, stats });
+      await rememberFresh(options.glance, file, { root, steps, paths: seen, began, clock, stats });
     }
     return outcomes;
   } finally {

@@ -5,6 +5,7 @@
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
+import { isObject, isRecord } from './record-shape.js';
 import type { Json, StepRecord } from './types.js';
 
 /** Raise when a record's meaning changes. Older logs are dropped (a rebuild), newer ones are refused. */
@@ -27,6 +28,7 @@ export class Records {
   private readonly log: LogWriter;
   private lines = 0;
   private outdated = false;
+  private beginning: Promise<void> | undefined;
 
   constructor(
     private readonly port: Port,
@@ -35,8 +37,8 @@ export class Records {
     this.log = new LogWriter(port, file);
     const { entries } = readLog(port, file);
     this.lines = entries.length;
-    const head = entries[0] as { firn?: string; format?: number } | undefined;
-    if (head?.format !== undefined && head.format > FORMAT) {
+    const [head] = entries as ({ firn?: string; format?: number } | null | undefined)[];
+    if (typeof head?.format === 'number' && head.format > FORMAT) {
       throw new FirnError(
         'conflict',
         `was written by a newer firn (format ${head.format}, this one knows ${FORMAT})`,
@@ -46,21 +48,21 @@ export class Records {
         },
       );
     }
-    if (head !== undefined && head.format !== FORMAT) {
+    if (entries.length > 0 && head?.format !== FORMAT) {
       this.outdated = true;
       return;
     }
-    for (const entry of entries.slice(1)) this.take(entry as unknown as StepRecord);
+    for (const entry of entries.slice(1)) {
+      if (isForgotten(entry) || isRecord(entry)) this.take(entry);
+    }
   }
 
   private take(entry: StepRecord | Forgotten): void {
-    if (Array.isArray((entry as Forgotten)?.forget)) {
-      for (const path of (entry as Forgotten).forget) this.writtenBy.delete(path);
+    if (isForgotten(entry)) {
+      for (const path of entry.forget) this.writtenBy.delete(path);
       return;
     }
-    const record = entry as StepRecord;
-    if (typeof record?.step !== 'string' || typeof record.key !== 'string' || !Array.isArray(record.outputs))
-      return;
+    const record = entry;
     this.latest.set(record.step, record);
     this.byKey.set(record.key, record);
     for (const output of record.outputs) this.writtenBy.set(output.path, record);
@@ -98,6 +100,31 @@ export class Records {
     return [...this.latest.values()];
   }
 
+  /** Every record, the latest of each step last, by step. */
+  histories(): ReadonlyMap<string, readonly StepRecord[]> {
+    return this.history;
+  }
+
+  /** Whether some file is known to be firn's by this record only. */
+  isWriter(record: StepRecord): boolean {
+    return record.outputs.some(({ path }) => this.writtenBy.get(path)?.key === record.key);
+  }
+
+  /** Drops records for good, and rewrites the log. A step that loses its latest is as if it had never been built. */
+  async drop(dropped: readonly StepRecord[]): Promise<void> {
+    const gone = new Set(dropped.map(({ step, key }) => `${step}\0${key}`));
+    const isGone = ({ step, key }: StepRecord): boolean => gone.has(`${step}\0${key}`);
+    for (const [step, records] of [...this.history]) {
+      const kept = records.filter((record) => !isGone(record));
+      if (kept.length === 0) this.history.delete(step);
+      else this.history.set(step, kept);
+    }
+    for (const [path, record] of [...this.writtenBy]) if (isGone(record)) this.writtenBy.delete(path);
+    for (const [step, record] of [...this.latest]) if (isGone(record)) this.latest.delete(step);
+    for (const [key, record] of [...this.byKey]) if (isGone(record)) this.byKey.delete(key);
+    await this.compact();
+  }
+
   /** As `add`, until the program ends: for a plan over what a build will find. */
   assume(record: StepRecord): void {
     this.take(record);
@@ -115,13 +142,23 @@ export class Records {
 
   private async write(entry: StepRecord | Forgotten): Promise<void> {
     if (this.lines === 0 || this.outdated) {
-      await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
-      this.lines = 1;
-      this.outdated = false;
+      // Steps end side by side: a second beginning would put a new file under the name, and the first one's lines out of it.
+      this.beginning ??= this.begin();
+      await this.beginning;
     }
     this.take(entry);
     this.lines += 1;
     await this.log.append(entry);
+  }
+
+  private async begin(): Promise<void> {
+    try {
+      await rewriteLog(this.port, this.file, [{ firn: 'records', format: FORMAT }]);
+      this.lines = 1;
+      this.outdated = false;
+    } finally {
+      this.beginning = undefined;
+    }
   }
 
   async close(): Promise<void> {
@@ -146,4 +183,8 @@ export class Records {
     ]);
     this.lines = records.length + 1;
   }
+}
+
+function isForgotten(entry: unknown): entry is Forgotten {
+  return isObject(entry) && Array.isArray(entry.forget);
 }

@@ -94,7 +94,7 @@ export async function completeCommits(place: CommitPlace): Promise<Unfinished> {
     for (const folder of new Set(commit?.moves.map((move) => dirname(move.from)))) {
       if (isTemporary(basename(folder))) await removeTree(port, join(root, folder));
     }
-    await port.unlink(path);
+    await unlinkIfThere(port, path);
   }
   return unfinished;
 }

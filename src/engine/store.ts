@@ -2,19 +2,29 @@
  * Stored outputs, by the digest of their bytes, so that going back to an earlier state is a copy and not a computation.
  * Bounded, the longest unused leave first. A stored file is only believed after its digest was checked.
  */
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { errnoOf } from '../errors.js';
 import type { Port, ReadHandle } from '../files/port.js';
 import { isTemporary, temporaryName } from '../files/temporary.js';
 import { hashFromFile, type StreamHashes, streamHashes } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { giveBack, takeBlock } from '../workers/shared-blocks.js';
+import { isDigest } from './record-shape.js';
 
 /** Files beyond this size are stored only where the file system shares their blocks. */
 const COPY_LIMIT = 64 * 1024 * 1024;
 const BLOCK = 2 * 1024 * 1024;
 /** By how much of its limit the store may grow before a build of many steps trims it on the way. */
 const OVERSHOOT = 0.1;
+
+export interface StoredFile {
+  /** Absolute. */
+  path: string;
+  /** bytes */
+  size: number;
+  /** When it was stored or last restored, in ns since 1970. */
+  used: bigint;
+}
 
 export class Store {
   /** bytes stored since the last trim */
@@ -29,13 +39,15 @@ export class Store {
   ) {}
 
   private pathOf(digest: string): string {
-    const hex = digest.replace(/^sha256:/, '');
+    // What comes from a file of `cache/` must not lead anywhere else.
+    if (!isDigest(digest)) throw new Error(`${digest} is no digest of a stored file`);
+    const hex = digest.slice('sha256:'.length);
     return join(this.directory, hex.slice(0, 2), hex);
   }
 
   /** Whether a file of this digest seems to be there; `restore` is what proves it. */
   has(digest: string): boolean {
-    return this.port.stat(this.pathOf(digest)) !== undefined;
+    return isDigest(digest) && this.port.stat(this.pathOf(digest))?.kind === 'file';
   }
 
   /** Stores a copy of a file whose digest is known. A store that cannot take it (too big, full disk) is no failure. */
@@ -77,25 +89,40 @@ export class Store {
 
   /** Removes the half copies of a killed build. */
   async removeLeftovers(): Promise<void> {
+    for (const { path } of this.leftovers()) await this.port.unlink(path);
+  }
+
+  /** Half copies: only a killed build leaves any. Absolute paths. */
+  leftovers(): StoredFile[] {
+    return this.files().filter(({ path }) => isTemporary(path));
+  }
+
+  /** Every stored output. */
+  objects(): (StoredFile & { digest: string })[] {
+    return this.files().flatMap((file) => {
+      const digest = `sha256:${basename(file.path)}`;
+      return isDigest(digest) && this.pathOf(digest) === file.path ? [{ ...file, digest }] : [];
+    });
+  }
+
+  /** What stands in its folders; another program's are not looked into, nor are links. */
+  private files(): StoredFile[] {
+    const files: StoredFile[] = [];
     for (const folder of this.port.list(this.directory)) {
-      for (const { name } of this.port.list(join(this.directory, folder.name))) {
-        if (isTemporary(name)) await this.port.unlink(join(this.directory, folder.name, name));
+      if (folder.kind !== 'directory' || !/^[0-9a-f]{2}$/.test(folder.name)) continue;
+      for (const { name, kind } of this.port.list(join(this.directory, folder.name))) {
+        const path = join(this.directory, folder.name, name);
+        const stat = kind === 'file' ? this.port.stat(path) : undefined;
+        if (stat !== undefined) files.push({ path, size: stat.size, used: stat.mtimeNs });
       }
     }
+    return files;
   }
 
   /** Removes the longest unused files until the store is within its limit. Bytes freed. */
   async trim(limit = this.limit): Promise<number> {
     this.added = 0;
-    const files: { path: string; size: number; used: bigint }[] = [];
-    for (const folder of this.port.list(this.directory)) {
-      const parent = join(this.directory, folder.name);
-      for (const entry of this.port.list(parent)) {
-        const path = join(parent, entry.name);
-        const stat = this.port.stat(path);
-        if (stat?.kind === 'file') files.push({ path, size: stat.size, used: stat.mtimeNs });
-      }
-    }
+    const files = this.objects();
     let total = files.reduce((sum, file) => sum + file.size, 0);
     let freed = 0;
     files.sort((a, b) => (a.used < b.used ? -1 : a.used > b.used ? 1 : 0));

@@ -135,6 +135,8 @@ export interface Rule {
     output: Output,
     context: { port: ReadPort; root: string },
   ): boolean | undefined | Promise<boolean | undefined>;
+  /** `run` fails unless what it read is what the digests of the inputs name; else a file that is touched is read again. */
+  proves?: true;
   run(step: Step, context: RunContext): Promise<RunResult>;
   /** Why a file in `removes` stays all the same, asked once the outputs are there. */
   keeps?(step: Step, path: string, context: { port: ReadPort; root: string }): string | undefined;
@@ -263,7 +265,10 @@ export interface RecordedOutput extends Output {
   stored?: string;
 }
 
-/** What kind of cause made a step stale. */
+/**
+ * What kind of cause made a step stale; or why it was skipped: `interrupted`, or, where one program builds again and again,
+ * `failed` (it failed before, and would again) and `incomplete` (an input is still being written).
+ */
 export type ReasonCode =
   | 'new'
   | 'forced'
@@ -273,7 +278,10 @@ export type ReasonCode =
   | 'memory'
   | 'output'
   | 'cleanup'
-  | 'upstream';
+  | 'upstream'
+  | 'interrupted'
+  | 'failed'
+  | 'incomplete';
 
 /** One cause for a step to run, as data; `text` is for people. */
 export interface Reason {

@@ -4,6 +4,7 @@
  * Knows no index.
  */
 import { toFloat32 } from '../arrays/convert.js';
+import { firstNonFinite } from '../arrays/finite.js';
 import type { ArrayReader } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 
@@ -97,17 +98,9 @@ export async function eachBatch(
   if (failed !== undefined) throw failed.error;
 }
 
-/** Bits of the exponent of a float32; all of them are set in infinities and NaNs only. */
-const EXPONENT = 0x7f800000;
-const LOWEST_OF_EXPONENT = 0x00800000;
-
 /** The first value that is not finite; -1 when all are. */
 export function firstNotFinite(values: Float32Array): number {
-  const bits = new Int32Array(values.buffer, values.byteOffset, values.length);
-  // Where all bits of an exponent are set, adding its lowest one carries into the sign.
-  let carried = 0;
-  for (let i = 0; i < bits.length; i++) carried |= (bits[i] & EXPONENT) + LOWEST_OF_EXPONENT;
-  return carried >= 0 ? -1 : values.findIndex((value) => !Number.isFinite(value));
+  return firstNonFinite(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), 'f4');
 }
 
 /** For values that no distance can be computed from: not finite, or too large for float32. */

@@ -216,7 +216,9 @@ async function askFaiss(path: string, queries: Float32Array, k: number) {
     await send(worker, floatBytes(queries));
     worker.stdin.end();
   };
-  const [answer] = await Promise.all([collect(worker, path), feed()]);
+  const [answer] = await Promise.all([collect(worker, 'this index'), feed()]).catch((error: unknown) => {
+    throw unreadable(error, path);
+  });
   const { rows, dims, each, distances, labels } = JSON.parse(answer.toString()) as FactoryAnswer;
   const count = countQueries(queries, dims, k, path);
   const neighbours = Array.from({ length: count }, (_, query) => {
@@ -227,4 +229,10 @@ async function askFaiss(path: string, queries: Float32Array, k: number) {
     return of;
   });
   return { rows, neighbours };
+}
+
+/** Of what stopped FAISS while it read an index; anything else as it is. */
+function unreadable(error: unknown, path: string): unknown {
+  if (!(error instanceof FirnError) || error.kind !== 'failed') return error;
+  return new FirnError('failed', error.message, { path, advice: 'Build the index again.', cause: error });
 }

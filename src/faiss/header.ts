@@ -7,6 +7,14 @@ import { FirnError } from '../errors.js';
 import type { ReadHandle, ReadPort } from '../files/port.js';
 import { HEADER_BYTES, ID_BYTES, type Metric, metricOf } from './format.js';
 
+/**
+ * A file may be as long as it says and hold nothing but holes, so its size alone is no reason to take memory for what is
+ * held at once: a vector, the tables of the lists, the centroids.
+ */
+const MAX_DIMS = 16 * 1024 * 1024;
+const MAX_LISTS = 16 * 1024 * 1024;
+const MAX_CENTROID_BYTES = 4 * 1024 * 1024 * 1024;
+
 /** A Flat index: every vector as it is, in the order of its ids. */
 export interface FlatHeader {
   kind: 'flat';
@@ -97,7 +105,7 @@ interface Common {
 async function readCommon(cursor: Cursor): Promise<Common> {
   const bytes = await cursor.take(HEADER_BYTES - 4, 'the header of the index');
   const dims = bytes.readInt32LE(0);
-  if (dims < 1) throw cursor.wrong(`its vectors have ${dims} dimensions`);
+  if (dims < 1 || dims > MAX_DIMS) throw cursor.wrong(`its vectors have ${dims} dimensions`);
   const rows = cursor.count(bytes.readBigInt64LE(4), 'the number of vectors');
   return { dims, rows, trained: bytes.readUInt8(28) !== 0, metric: metricOf(bytes.readInt32LE(29)) };
 }
@@ -127,6 +135,9 @@ async function readIvf(cursor: Cursor, fourcc: string): Promise<IvfHeader | Othe
   const quantizer = isFlat(quantizerType) ? await readFlat(cursor, quantizerType) : undefined;
   if (quantizer === undefined) return other(fourcc, `an IVF,Flat index with a ${quantizerType} quantizer`);
   if (!trained || nlist < 1) throw cursor.wrong('it was never trained');
+  if (nlist > MAX_LISTS || 4 * nlist * dims > MAX_CENTROID_BYTES) {
+    throw cursor.wrong(`its ${nlist} lists of ${dims} dimensions are more than is held in memory here`);
+  }
   if (quantizer.dims !== dims || quantizer.rows !== nlist) {
     throw cursor.wrong(
       `${nlist} lists of ${dims} dimensions need as many centroids, but there are ${quantizer.rows} of ${quantizer.dims}`,

@@ -9,10 +9,12 @@ import type { Workers } from '../workers/pool.js';
 import { batchRows, eachBatch } from './batches.js';
 import { floatBytes, ID_BYTES } from './format.js';
 import type { FlatHeader, IvfHeader } from './header.js';
-import { LANES, type RowBatch } from './row-sum-jobs.js';
+import { LANES, type RowBatch, sumRows } from './row-sum-jobs.js';
 import { readAll, readIds } from './vectors.js';
 
 const JOBS = new URL('./row-sum-jobs.js', import.meta.url);
+/** Fewer bytes than this are summed up faster than a thread starts. */
+const ELSEWHERE_FROM = 1024 * 1024;
 
 export interface SumOptions {
   workers: Workers;
@@ -52,8 +54,13 @@ async function sumOfIndex(
   const total = new Uint32Array(LANES);
   const running = new Set<Promise<void>>();
   let failed: { error: unknown } | undefined;
+  // Used again: a thread keeps memory that it has seen until it tidies up.
+  const free: Float32Array[] = [];
+  const most = batchRows(header.dims);
+  const memory = (): Float32Array =>
+    free.pop() ?? new Float32Array(new SharedArrayBuffer(4 * header.dims * Math.min(most, header.rows)));
   try {
-    for await (const batch of batchesOf(handle, header)) {
+    for await (const batch of batchesOf(handle, header, memory)) {
       signal?.throwIfAborted();
       const done = sum(workers, batch)
         .then((part) => {
@@ -63,7 +70,10 @@ async function sumOfIndex(
         .catch((error: unknown) => {
           failed ??= { error };
         })
-        .finally(() => running.delete(done));
+        .finally(() => {
+          running.delete(done);
+          free.push(new Float32Array(batch.data.buffer));
+        });
       running.add(done);
       if (running.size >= 2 * workers.size) await Promise.race(running);
       if (failed !== undefined) break;
@@ -75,7 +85,8 @@ async function sumOfIndex(
   return total.join(' ');
 }
 
-function sum(workers: Workers, batch: RowBatch): Promise<number[]> {
+async function sum(workers: Workers, batch: RowBatch): Promise<number[]> {
+  if (batch.data.byteLength < ELSEWHERE_FROM) return sumRows(batch);
   return workers.idlest().call<number[]>(JOBS, 'sumRows', batch);
 }
 
@@ -83,15 +94,18 @@ function add(total: Uint32Array, part: readonly number[]): void {
   for (const [lane, value] of part.entries()) total[lane] += value;
 }
 
-/** Each in memory of its own, which a thread may read while the next is filled. */
-async function* batchesOf(handle: ReadHandle, header: FlatHeader | IvfHeader): AsyncGenerator<RowBatch> {
+/** Each in `memory` of its own, which a thread may read while the next is filled. */
+async function* batchesOf(
+  handle: ReadHandle,
+  header: FlatHeader | IvfHeader,
+  memory: () => Float32Array,
+): AsyncGenerator<RowBatch> {
   const { dims, rows } = header;
   const most = batchRows(dims);
-  const memory = (count: number): Float32Array => new Float32Array(new SharedArrayBuffer(4 * dims * count));
   if (header.kind === 'flat') {
     for (let first = 0; first < rows; first += most) {
       const count = Math.min(most, rows - first);
-      const data = memory(count);
+      const data = memory().subarray(0, dims * count);
       await readAll(handle, floatBytes(data), header.data + 4 * dims * first);
       yield { data, rows: count, dims, first };
     }
@@ -102,7 +116,7 @@ async function* batchesOf(handle: ReadHandle, header: FlatHeader | IvfHeader): A
   for (const [list, size] of header.sizes.entries()) {
     for (let done = 0; done < size; ) {
       batch ??= {
-        data: memory(Math.min(most, left)),
+        data: memory().subarray(0, dims * Math.min(most, left)),
         ids: new Float64Array(Math.min(most, left)),
         rows: 0,
         dims,

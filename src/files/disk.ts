@@ -1,9 +1,11 @@
 /** The real disk behind the port, over node:fs. Knows nothing above a file. */
+import { isUtf8 } from 'node:buffer';
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { errnoOf, FirnError } from '../errors.js';
 import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
+import { temporaryName } from './temporary.js';
 
 const TEXT_LIMIT = 64 * 1024 * 1024;
 
@@ -19,12 +21,28 @@ function toStat(stat: fs.BigIntStats): FileStat {
     ctimeNs: stat.ctimeNs,
     ino: stat.ino,
     mode: Number(stat.mode) & 0o7777,
+    dev: stat.dev,
   };
 }
 
 function isAbsent(error: unknown): boolean {
   const code = errnoOf(error);
   return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+/** What Node shows for bytes that are not UTF-8. */
+const LOST = '\ufffd';
+
+function toEntry(entry: fs.Dirent): DirectoryEntry {
+  return { name: entry.name, kind: entry.isSymbolicLink() ? 'link' : kindOf(entry) };
+}
+
+function entriesByBytes(path: string): DirectoryEntry[] {
+  return fs.readdirSync(path, { withFileTypes: true, encoding: 'buffer' }).map((entry) => {
+    const bytes = entry.name as unknown as Buffer;
+    const kind = entry.isSymbolicLink() ? 'link' : kindOf(entry);
+    return { name: bytes.toString('utf8'), kind, ...(isUtf8(bytes) ? {} : { notUtf8: true }) };
+  });
 }
 
 /** What goes by the number of an open file fails without its name. */
@@ -170,33 +188,36 @@ export const disk: Port = {
   },
 
   list(path) {
-    let entries: fs.Dirent[];
+    let entries: DirectoryEntry[];
     try {
-      entries = fs.readdirSync(path, { withFileTypes: true });
+      entries = fs.readdirSync(path, { withFileTypes: true }).map(toEntry);
+      // Rare, so that it is looked at again: two names that are not UTF-8 may show as one, or as that of another file.
+      if (entries.some(({ name }) => name.includes(LOST))) entries = entriesByBytes(path);
     } catch (error) {
       if (isAbsent(error)) return [];
       throw error;
     }
-    return entries
-      .map(
-        (entry): DirectoryEntry => ({
-          name: entry.name,
-          kind: entry.isSymbolicLink() ? 'link' : kindOf(entry),
-        }),
-      )
-      .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+    return entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   },
 
   readText(path, limit = TEXT_LIMIT) {
     let handle: number;
     try {
-      handle = fs.openSync(path, 'r');
+      // Opening a pipe would wait for its writer.
+      handle = fs.openSync(path, fs.constants.O_RDONLY | (fs.constants.O_NONBLOCK ?? 0));
     } catch (error) {
       if (isAbsent(error)) return undefined;
       throw error;
     }
     try {
-      const { size } = fs.fstatSync(handle);
+      const stat = fs.fstatSync(handle);
+      const { size } = stat;
+      if (!stat.isFile()) {
+        throw new FirnError('input', stat.isDirectory() ? 'is a folder, expected a file' : 'is no file', {
+          path,
+          advice: 'Move it away, or put the file in its place.',
+        });
+      }
       if (size > limit) {
         throw new FirnError('input', `is ${size} bytes, more than the ${limit} that are read as text here`, {
           path,
@@ -284,6 +305,7 @@ export const disk: Port = {
   rename: (from, to) => fsp.rename(from, to),
   unlink: (path) => fsp.unlink(path),
   removeDirectory: (path) => fsp.rmdir(path),
+  removeAll: (path) => fsp.rm(path, { recursive: true, force: true }),
 
   async sync(path) {
     // Windows syncs only what is open for writing.
@@ -309,6 +331,17 @@ export const disk: Port = {
   async copy(from, to, reflinkOnly = false) {
     const { COPYFILE_EXCL, COPYFILE_FICLONE, COPYFILE_FICLONE_FORCE } = fs.constants;
     await fsp.copyFile(from, to, COPYFILE_EXCL | (reflinkOnly ? COPYFILE_FICLONE_FORCE : COPYFILE_FICLONE));
+  },
+
+  async probe(directory) {
+    const path = temporaryName(join(directory, 'clock'));
+    const handle = await fsp.open(path, 'wx');
+    try {
+      return toStat(await handle.stat({ bigint: true }));
+    } finally {
+      await handle.close();
+      await fsp.unlink(path);
+    }
   },
 
   async setTimes(path, mtimeMs) {

@@ -14,11 +14,15 @@ export interface FileStat {
   ino: bigint;
   /** Permission bits, such as 0o644; a port that stands in for the disk may not know them. */
   mode?: number;
+  /** The file system it is on; such a port may not know it either. */
+  dev?: bigint;
 }
 
 export interface DirectoryEntry {
+  /** A name that is not UTF-8 shows U+FFFD for what it lost: it cannot be opened, and may look like another's. */
   name: string;
   kind: 'file' | 'directory' | 'link' | 'other';
+  notUtf8?: true;
 }
 
 /** A file system, as statfs(2) tells of it. */
@@ -65,7 +69,10 @@ export interface ReadPort {
   stat(path: string): FileStat | undefined;
   /** The entries by name in code-unit order; empty when there is no such directory. */
   list(path: string): DirectoryEntry[];
-  /** UTF-8, refused beyond `limit` bytes (64 MiB unless told). Undefined when there is no such file. */
+  /**
+   * UTF-8, with U+FFFD for what is none. Undefined when there is no such file; FirnError when it has more than `limit`
+   * bytes (64 MiB unless told) or is no file, such as a pipe, which would be waited for.
+   */
   readText(path: string, limit?: number): string | undefined;
   /** Where a path leads when every link in it is followed; undefined when nothing is there. */
   realPath(path: string): string | undefined;
@@ -89,6 +96,8 @@ export interface WritePort {
   unlink(path: string): Promise<void>;
   /** An empty directory. */
   removeDirectory(path: string): Promise<void>;
+  /** A directory with all it holds, also what has names that are not UTF-8. */
+  removeAll(path: string): Promise<void>;
   /** fsync of a file, which need not be writable: a program may have written it read-only. */
   sync(path: string): Promise<void>;
   /** fsync of a directory, so that names made or removed in it survive a power cut. */
@@ -96,6 +105,8 @@ export interface WritePort {
   /** A copy that shares blocks where the file system can; `reflinkOnly` fails (ENOTSUP and kin) elsewhere. */
   copy(from: string, to: string, reflinkOnly?: boolean): Promise<void>;
   setTimes(path: string, mtimeMs: number): Promise<void>;
+  /** The stat of a file that is made in this directory and goes again: which time its file system has. */
+  probe(directory: string): Promise<FileStat>;
   /** Permission bits of a file or directory. They hold nobody back who is root. */
   setMode(path: string, mode: number): Promise<void>;
   /** A second name for a file; EEXIST when it is taken, EPERM and kin where the file system has none. */

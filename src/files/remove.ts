@@ -16,6 +16,8 @@ export async function unlinkIfThere(port: Pick<Port, 'unlink'>, path: string): P
 /** Removes a folder with all it holds; links are unlinked, never followed. */
 export async function removeTree(port: Port, path: string): Promise<void> {
   for (const entry of port.list(path)) {
+    // By its name it cannot be reached; a program of the user may leave such files.
+    if (entry.notUtf8) return port.removeAll(path);
     const inner = join(path, entry.name);
     if (entry.kind === 'directory') await removeTree(port, inner);
     else await port.unlink(inner);

@@ -1,5 +1,5 @@
 /** The graph as an SVG: each node one column right of all it hangs on, lines between. Pure; needs no Graphviz. */
-import { type Drawing, label } from './draw.js';
+import type { Drawing, Labels } from './draw.js';
 
 const CHAR = 7.2;
 const BOX = 28;
@@ -14,8 +14,8 @@ interface Place {
 }
 
 /** Nodes come in an order where each stands after all it hangs on. */
-export function toSvg(drawing: Drawing): string {
-  const places = place(drawing);
+export function toSvg(drawing: Drawing, labels: Labels): string {
+  const places = place(drawing, labels);
   const boxes = [...places.values()];
   const width = boxes.reduce((most, { x, width }) => Math.max(most, x + width), 0) + MARGIN;
   const height = boxes.reduce((most, { y }) => Math.max(most, y + BOX), 0) + MARGIN;
@@ -28,7 +28,7 @@ export function toSvg(drawing: Drawing): string {
   });
   const nodes = drawing.nodes.map((node) => {
     const { x, y, width } = places.get(node.id) as Place;
-    const text = `<text x="${x + width / 2}" y="${y + BOX / 2 + 4}">${entities(label(node))}</text>`;
+    const text = `<text x="${x + width / 2}" y="${y + BOX / 2 + 4}">${entities(labels.get(node.id) ?? node.id)}</text>`;
     return `  <rect x="${x}" y="${y}" width="${width}" height="${BOX}" rx="4"/>${text}`;
   });
   return [
@@ -42,7 +42,7 @@ export function toSvg(drawing: Drawing): string {
   ].join('\n');
 }
 
-function place({ nodes, edges }: Drawing): Map<string, Place> {
+function place({ nodes, edges }: Drawing, labels: Labels): Map<string, Place> {
   const before = new Map<string, string[]>();
   for (const { from, to } of edges) before.set(to, [...(before.get(to) ?? []), from]);
   const columns: string[][] = [];
@@ -56,11 +56,10 @@ function place({ nodes, edges }: Drawing): Map<string, Place> {
     columns[column] ??= [];
     columns[column].push(id);
   }
-  const labels = new Map(nodes.map((node) => [node.id, label(node)]));
   const places = new Map<string, Place>();
   let x = MARGIN;
   for (const column of columns) {
-    const longest = column.reduce((most, id) => Math.max(most, (labels.get(id) as string).length), 0);
+    const longest = column.reduce((most, id) => Math.max(most, (labels.get(id) ?? id).length), 0);
     const width = Math.ceil(longest * CHAR) + 20;
     for (const [i, id] of column.entries()) places.set(id, { x, y: MARGIN + i * (BOX + GAP), width });
     x += width + SPACE;

@@ -37,13 +37,22 @@ export function targetGraph(pipeline: Pipeline, graph: StepGraph): Drawing {
 
 export type DrawingFormat = 'dot' | 'mermaid' | 'json' | 'svg';
 
-export function drawGraph(drawing: Drawing, format: Exclude<DrawingFormat, 'json'>): string {
-  if (format === 'svg') return toSvg(drawing);
-  return format === 'dot' ? toDot(drawing) : toMermaid(drawing);
+/** `shown`: how a name is shown to people. */
+export function drawGraph(
+  drawing: Drawing,
+  format: Exclude<DrawingFormat, 'json'>,
+  shown: (name: string) => string,
+): string {
+  const labels = new Map(drawing.nodes.map((node) => [node.id, shown(labelOf(node))]));
+  if (format === 'svg') return toSvg(drawing, labels);
+  return format === 'dot' ? toDot(drawing, labels) : toMermaid(drawing, labels);
 }
 
-export function label(node: Drawing['nodes'][number]): string {
-  return node.steps === 1 ? `${node.id} (${node.rule})` : `${node.id} (${node.rule}, ${node.steps} steps)`;
+/** What stands in the box of each node, by its id. */
+export type Labels = ReadonlyMap<string, string>;
+
+function labelOf({ id, rule, steps }: Drawing['nodes'][number]): string {
+  return steps === 1 ? `${id} (${rule})` : `${id} (${rule}, ${steps} steps)`;
 }
 
 /** In a quoted DOT string only the quote and the backslash mean anything. */
@@ -51,25 +60,25 @@ function dotString(text: string): string {
   return `"${text.replace(/[\\"]/g, '\\$&').replace(/\n/g, '\\n')}"`;
 }
 
-function toDot({ nodes, edges }: Drawing): string {
+function toDot({ nodes, edges }: Drawing, labels: Labels): string {
   return [
     'digraph firn {',
     '  rankdir=LR;',
     '  node [shape=box];',
-    ...nodes.map((node) => `  ${dotString(node.id)} [label=${dotString(label(node))}];`),
+    ...nodes.map(({ id }) => `  ${dotString(id)} [label=${dotString(labels.get(id) ?? id)}];`),
     ...edges.map((edge) => `  ${dotString(edge.from)} -> ${dotString(edge.to)};`),
     '}',
   ].join('\n');
 }
 
 /** Mermaid ids are plain words and its labels HTML: names become numbers and entities. */
-function toMermaid({ nodes, edges }: Drawing): string {
+function toMermaid({ nodes, edges }: Drawing, labels: Labels): string {
   const ids = new Map(nodes.map((node, i) => [node.id, `n${i}`]));
   const text = (value: string) =>
     value.replace(/[^A-Za-z0-9 ()_.,:/-]/gu, (char) => `#${char.codePointAt(0)};`);
   return [
     'flowchart LR',
-    ...nodes.map((node) => `  ${ids.get(node.id)}["${text(label(node))}"]`),
+    ...nodes.map(({ id }) => `  ${ids.get(id)}["${text(labels.get(id) ?? id)}"]`),
     ...edges.map((edge) => `  ${ids.get(edge.from)} --> ${ids.get(edge.to)}`),
   ].join('\n');
 }

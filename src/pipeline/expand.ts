@@ -5,12 +5,13 @@
 import { join, relative, sep } from 'node:path';
 import { findCycle } from '../engine/graph.js';
 import type { ExpandView, FileMatch, KnownRun, RunFilter, Step, StepDraft } from '../engine/types.js';
-import { FirnError, messageOf } from '../errors.js';
+import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { byName, type Discovered, discoverRuns, type IgnoredRun, type Run } from '../runs/discover.js';
 import { RUN_FACTS_FILE, versionInFacts } from '../runs/run-facts.js';
 import { selectRuns } from '../runs/select.js';
 import { loadRegistry, type Registry, versionOf } from '../runs/versions.js';
+import { textOf } from '../system-errors.js';
 import { checkDrafts, checkSteps } from './check-steps.js';
 import type { Pipeline, Target } from './load.js';
 import { findFiles, isPattern, matchPattern } from './pattern.js';
@@ -26,7 +27,7 @@ export interface Expansion {
   steps: Step[];
   /** Runs whose files are elsewhere. The steps that made them are left out until they are restored. */
   archived: Run[];
-  /** Folders in the runs folder that are passed over, and why. */
+  /** What is passed over, and why: folders in the runs folder, files that a pattern matches. */
   ignored: IgnoredRun[];
   /** What rules had to say, `target: message`. */
   warnings: string[];
@@ -39,6 +40,7 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
   const world = new World(pipeline, options, discovered);
   let steps: Step[] = [];
   // What one target makes another may need, and so on through all of them; after that only a circle goes on.
+  const ignored = (): IgnoredRun[] => [...discovered.ignored, ...world.passedOver.values()];
   for (let rounds = order.length + 2; ; rounds--) {
     const before = fingerprint(steps);
     const known = new Set(steps.map((step) => step.id));
@@ -48,14 +50,13 @@ export function expandPipeline(pipeline: Pipeline, options: ExpandOptions): Expa
     // Two steps with one output may be why another target finds nothing.
     if (settled) checkSteps(pipeline, steps);
     if (expanded.error !== undefined && (settled || rounds === 0)) {
-      const passed = discovered.ignored.map(
+      const passed = ignored().map(
         ({ path, reason }) => `passed over ${relative(options.root, path)}: it ${reason}`,
       );
       throw withNotes(expanded.error, [...expanded.warnings, ...passed]);
     }
     if (settled) {
-      const { archived, ignored } = discovered;
-      return { steps, archived, ignored, warnings: expanded.warnings };
+      return { steps, archived: discovered.archived, ignored: ignored(), warnings: expanded.warnings };
     }
     if (rounds === 0) throw endless(pipeline, steps.find((step) => !known.has(step.id)) ?? steps[0]);
     world.learn(steps);
@@ -130,7 +131,7 @@ function expandTarget(target: Target, view: ExpandView): StepDraft[] {
     return drafts;
   } catch (error) {
     if (!(error instanceof FirnError))
-      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${messageOf(error)}`);
+      throw target.error(`the rule ${target.rule.name} cannot say what to do: ${textOf(error)}`);
     // What a rule asks of the view may be wrong in a way that knows no file; here its place is known.
     if (error.kind !== 'usage' || error.path !== undefined) throw error;
     throw target.error(error.message, error.advice);
@@ -231,6 +232,8 @@ class World {
   private registry: Registry | undefined;
   private known: Known | undefined;
   private askedForFiles = false;
+  /** What matched a pattern and cannot be read. */
+  readonly passedOver = new Map<string, IgnoredRun>();
   /** Their folders, relative to the project. */
   private readonly archivedRuns: ReadonlySet<string>;
 
@@ -346,7 +349,9 @@ class World {
       return there || this.madeFiles.includes(pattern) ? [{ path: pattern, wildcards: {} }] : [];
     }
     const matches = new Map(
-      findFiles(this.options.port, this.options.root, pattern).map((match) => [match.path, match]),
+      findFiles(this.options.port, this.options.root, pattern, (path, reason) =>
+        this.passedOver.set(path, { path: join(this.options.root, path), reason }),
+      ).map((match) => [match.path, match]),
     );
     for (const path of this.madeFiles) {
       const wildcards = matchPattern(pattern, path);

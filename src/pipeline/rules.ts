@@ -114,7 +114,8 @@ async function ownError(
       : at === -1
         ? []
         : (/^:(\d+):(\d+)/.exec(stack.slice(at + url.length)) ?? []);
-  return new FirnError(kind, `${what}${messageOf(error)}`, {
+  // Lines of a message are indented.
+  return new FirnError(kind, `${what}${messageOf(error).replaceAll('\n', '\n  ')}`, {
     path,
     cause: error,
     ...(line === undefined ? {} : { line: Number(line) }),

@@ -42,6 +42,10 @@ export class YamlSource {
       prettyErrors: false,
       logLevel: 'error',
     });
+    const lost = text.indexOf('\ufffd');
+    if (lost !== -1) {
+      throw this.errorAt(lost, 'not UTF-8 here, or U+FFFD, which stands for text that was lost', LOST);
+    }
     const problem = this.document.errors[0] ?? this.document.warnings[0];
     if (problem !== undefined)
       throw this.errorAt(problem.pos[0], `not valid YAML: ${wordsFor(problem)}`, QUOTES);
@@ -147,6 +151,7 @@ export class YamlSource {
   }
 }
 
+const LOST = 'Save the file as UTF-8; in a name that does hold U+FFFD write it in quotes as \\ufffd.';
 const QUOTES = 'Text that begins with one of {[*&!%@`>| or holds a colon before a space needs "quotes".';
 
 /** The library's own words, and ours where those are hard to understand. */

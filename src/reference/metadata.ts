@@ -2,12 +2,13 @@
  * consolidated_metadata.json: the older system's fields, so that its tools read it unchanged, and beside them the runs as
  * ranges, which is all that firn itself reads of the file. The list of sequences stands last and is never parsed here.
  */
-import { createHash } from 'node:crypto';
 import type { Dtype } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import { LineWriter } from '../files/line-writer.js';
 import type { ReadPort, WritePort } from '../files/port.js';
 import { layoutDigest, type Range, startsOf } from './layout.js';
+import { checkOf, type Head, isAsWritten, isObject, type ReadHead } from './metadata-head.js';
+import { Nesting } from './nesting.js';
 
 const FORMAT = 1;
 /** The part before the sequences: about 300 bytes a run. */
@@ -35,29 +36,13 @@ export interface ReferenceFacts {
   release?: { name: string; tag: string; date: string } | undefined;
 }
 
-interface Head {
-  total_sequences: number;
-  total_runs: number;
-  datasets: string[];
-  embedding_dim: number;
-  firn: {
-    format: number;
-    dtype: string;
-    embeddings: string;
-    layout: string;
-    trained_rows?: number;
-    release?: { name: string; tag: string; date: string };
-    check: string;
-  };
-  runs: (Range & { start: number })[];
-}
-
 export interface MetadataOptions {
   /** Off leaves the per-row list empty. */
   sequences: boolean;
   signal?: AbortSignal;
 }
 
+/** Writes `metadataText`. */
 export async function writeMetadata(
   port: WritePort,
   path: string,
@@ -132,13 +117,6 @@ function headOf(facts: ReferenceFacts): Head {
   };
 }
 
-/** Shows whether what firn reads of the file is as firn wrote it. */
-function checkOf(dims: unknown, said: Omit<Head['firn'], 'check'>, runs: Head['runs']): string {
-  return `sha256:${createHash('sha256')
-    .update(JSON.stringify([dims, said, runs]))
-    .digest('hex')}`;
-}
-
 /**
  * The ranges and facts of a reference that firn wrote. Undefined when there is no such file or another program wrote it;
  * FirnError when firn wrote it and it was altered or cut.
@@ -146,24 +124,23 @@ function checkOf(dims: unknown, said: Omit<Head['firn'], 'check'>, runs: Head['r
 export async function readMetadata(port: ReadPort, path: string): Promise<ReferenceFacts | undefined> {
   if (port.stat(path)?.kind !== 'file') return undefined;
   const head = (await readHead(port, path)) ?? (await readRewritten(port, path));
-  if (head?.firn === undefined || !Array.isArray(head.runs)) return undefined;
-  if (head.firn.format > FORMAT) {
-    throw new FirnError('input', `was written by a newer firn (format ${head.firn.format})`, {
+  // Another program's; `runs` in its own sense may stand there as well.
+  if (!isObject(head?.firn) || !Array.isArray(head.runs)) return undefined;
+  if (Number(head.firn.format) > FORMAT) {
+    throw new FirnError('input', `was written by a newer firn (format ${Number(head.firn.format)})`, {
       path,
       advice: 'Use that firn, or a newer one.',
     });
   }
-  const ranges = head.runs.map(({ start: _start, ...range }) => range);
-  const { check, ...said } = head.firn;
-  if (check !== checkOf(head.embedding_dim, said, head.runs)) {
+  if (!isAsWritten(head)) {
     throw new FirnError('input', 'was altered since firn wrote it', {
       path,
       advice: 'Put the file back as it was (a release or backup has it).',
     });
   }
   return {
-    ranges,
-    dims: head.embedding_dim as number,
+    ranges: head.runs.map(({ start: _start, ...range }) => range),
+    dims: head.embedding_dim,
     dtype: head.firn.dtype.slice(1) as Dtype,
     embeddings: head.firn.embeddings,
     trainedRows: head.firn.trained_rows,
@@ -177,7 +154,7 @@ export async function readMetadata(port: ReadPort, path: string): Promise<Refere
  */
 export async function metadataProblems(port: ReadPort, path: string): Promise<string[]> {
   const head = (await readHead(port, path)) ?? (await readRewritten(port, path));
-  if (head?.firn === undefined || !Array.isArray(head.runs)) return [];
+  if (head === undefined || !isObject(head.firn) || !isAsWritten(head)) return [];
   const problems: string[] = [];
   const names = new Set<string>();
   let rows = 0;
@@ -201,22 +178,23 @@ export async function metadataProblems(port: ReadPort, path: string): Promise<st
 }
 
 /** What stands before the sequences; undefined when the file is not laid out as firn lays it out. */
-async function readHead(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
+async function readHead(port: ReadPort, path: string): Promise<ReadHead | undefined> {
   const text = await readHeadText(port, path);
   try {
-    return text === undefined ? undefined : (JSON.parse(text) as Partial<Head>);
+    return text === undefined ? undefined : (JSON.parse(text) as ReadHead);
   } catch {
     return undefined;
   }
 }
 
 /** firn's metadata as another program wrote it anew, in whatever layout; undefined when it is not firn's. */
-async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head> | undefined> {
+async function readRewritten(port: ReadPort, path: string): Promise<ReadHead | undefined> {
   if (!(await holdsText(port, path, REWRITTEN_KEY))) return undefined;
   // Loaded here: hardly any reference needs it.
   const { JSONParser } = await import('@streamparser/json');
   const head: { [name: string]: unknown } = {};
   const parser = new JSONParser({ paths: HEAD_FIELDS.map((name) => `$.${name}`), keepStack: false });
+  const nesting = new Nesting();
   let failed = false;
   parser.onValue = ({ value, key }) => {
     head[String(key)] = value;
@@ -225,10 +203,16 @@ async function readRewritten(port: ReadPort, path: string): Promise<Partial<Head
     failed = true;
   };
   await eachBlock(port, path, (block) => {
-    if (!failed) parser.write(block);
+    try {
+      failed ||= nesting.isTooDeep(block);
+      if (!failed) parser.write(block);
+    } catch {
+      // A text longer than a string can be.
+      failed = true;
+    }
     return failed;
   });
-  return failed ? undefined : (head as Partial<Head>);
+  return failed ? undefined : (head as ReadHead);
 }
 
 /** Whether some text stands anywhere in the file: a pass over its bytes, where parsing it would take minutes. */

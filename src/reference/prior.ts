@@ -10,6 +10,7 @@ import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import type { Range } from './layout.js';
 import { readMetadata } from './metadata.js';
+import { areRanges } from './metadata-head.js';
 import { readRowSources } from './row-sources.js';
 
 export interface Prior {
@@ -36,8 +37,12 @@ export async function readPrior(step: Step, context: MemoryContext): Promise<Pri
   }
   const state = recorded?.state as unknown as Prior | undefined;
   const written = recorded?.outputs.find((output) => output.path === embeddings);
-  const known = Array.isArray(state?.ranges)
-    ? { ranges: state.ranges, trainedRows: state.trainedRows, embeddings: written?.digest }
+  const known = areRanges(state?.ranges)
+    ? {
+        ranges: (state as Prior).ranges,
+        trainedRows: (state as Prior).trainedRows,
+        embeddings: written?.digest,
+      }
     : undefined;
   if (port.stat(join(root, embeddings)) === undefined) return known ?? { ranges: [] };
   if (known !== undefined && written !== undefined) {

@@ -94,6 +94,8 @@ async function rebuildArray(request: RebuildRequest, rebuilt: Rebuilt): Promise<
       standing: files.embeddings,
       keptAt,
       dims: facts.dims,
+      // Whether they may be there was asked when it was built.
+      finite: false,
       workers,
       signal,
       onRows: (done, total) => onProgress(done, total, 'rows'),

@@ -5,6 +5,7 @@
 import { JSONParser } from '@streamparser/json';
 import { FirnError, messageOf } from '../errors.js';
 import type { ReadHandle, ReadPort } from '../files/port.js';
+import { Nesting } from './nesting.js';
 
 /** Consecutive rows `start`.. of one run, whose sequences are `seqIdx`... */
 export interface RowSource {
@@ -18,6 +19,8 @@ export interface RowSource {
 
 const BLOCK = 1024 * 1024;
 const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+/** What stands where bytes were no text. */
+const LOST = '\ufffd';
 const ADVICE =
   'Expected {"sequences": [{"dataset": ..., "run_id": ..., "seq_idx": ..., "source_file": ...}, ...]}.';
 
@@ -63,10 +66,16 @@ async function readList(handle: ReadHandle, start: number, list: string): Promis
   parser.onError = (error) => {
     failure ??= error;
   };
+  const nesting = new Nesting();
   const block = Buffer.allocUnsafe(BLOCK);
   for (let position = start; failure === undefined; ) {
     const read = await handle.read(block, position);
     if (read === 0) break;
+    if (nesting.isTooDeep(block.subarray(0, read)))
+      throw new FirnError('input', 'is nested too deeply to be metadata of a reference', {
+        path,
+        advice: ADVICE,
+      });
     try {
       parser.write(block.subarray(0, read));
     } catch (error) {
@@ -99,6 +108,18 @@ function take(ranges: RowSource[], row: number, value: unknown, path: string): v
     });
   }
   const { dataset, run_id } = entry;
+  // Two such names may have been different ones; firn itself never writes them so.
+  if (dataset.includes(LOST) || run_id.includes(LOST)) {
+    throw new FirnError(
+      'input',
+      `names a run ${JSON.stringify(`${dataset}/${run_id}`)}, part of whose name was lost`,
+      {
+        path,
+        advice:
+          'The file is not UTF-8, or the name was not when it was written: mend the name of the run in it.',
+      },
+    );
+  }
   const source_file = typeof entry.source_file === 'string' ? entry.source_file : '';
   const last = ranges[ranges.length - 1];
   const goesOn =

@@ -76,6 +76,7 @@ function stateOf(
   });
   if (header.kind !== 'other' && header.dims !== embeddings.dims)
     return unusable(`has ${header.dims} dimensions`);
+  if (!Number.isSafeInteger(rows) || rows < 0) return unusable('does not say how many rows it has');
   if (rows > embeddings.rows) return unusable('holds more rows than the reference');
   // Rows that another program joined have no digests to go by: the row count is all there is.
   if (facts === undefined) return { metric, usable: rows };
@@ -136,6 +137,8 @@ async function areRows(
   approximate: boolean,
 ): Promise<boolean> {
   if (found.some(({ id }) => id < 0 || id >= embeddings.rows)) return false;
+  // A row that stands in two lists would take the place of another.
+  if (new Set(found.map(({ id }) => id)).size < found.length) return false;
   if (approximate) return true;
   for (const { id, distance } of found.slice(0, COMPARED)) {
     const [[row]] = await exactSearch(embeddings, query, 1, metric, { from: id, to: id + 1 });

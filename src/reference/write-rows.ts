@@ -6,9 +6,10 @@
 import { join } from 'node:path';
 import { convertBytes } from '../arrays/convert-bytes.js';
 import { ArrayHasher } from '../arrays/digest.js';
+import { firstNonFinite, nonFiniteName } from '../arrays/finite.js';
 import { createNpy } from '../arrays/npy-writer.js';
 import { openArray } from '../arrays/open.js';
-import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype } from '../arrays/types.js';
+import { type ArrayReader, type ArrayWriter, BYTES_OF, type Dtype, type RowBlock } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { openRun } from '../runs/run-array.js';
@@ -36,6 +37,8 @@ export interface RowsRequest {
   keptAt: { [run: string]: number };
   /** Of the runs; kept rows must agree. Undefined when all ranges are kept. */
   dims: number | undefined;
+  /** Refuse values that are not finite. */
+  finite: boolean;
   workers: Workers;
   signal: AbortSignal;
   onRows: (done: number, total: number) => void;
@@ -43,8 +46,8 @@ export interface RowsRequest {
 
 /**
  * Writes the array and syncs it, and gives the digest of the file; on any failure nothing is left at `out`.
- * @throws FirnError `missing` or `conflict` when kept rows are lost, `input` when dimensions differ, `failed` when a
- *   run changes meanwhile
+ * @throws FirnError `missing` or `conflict` when kept rows are lost, `input` when dimensions differ or a value is not
+ *   finite, `failed` when a run changes meanwhile
  */
 export async function writeRows(
   request: RowsRequest,
@@ -179,6 +182,7 @@ async function copyRange(
   const trail = new TrailingHash(hasher, written ?? {}, written?.bytes ?? 0);
   try {
     for await (const block of reader.blocks({ from: start, to: start + range.count, signal })) {
+      if (copy.request.finite) checkFinite(range, block, reader, start, path);
       const values = convertBytes(block.bytes, reader.dtype, range.dtype);
       if (kept && !isWidened(values, range.dtype, block.bytes, reader.dtype)) throw lostRows(range, path);
       await writer.write(convertBytes(block.bytes, reader.dtype, copy.dtype));
@@ -198,6 +202,29 @@ async function copyRange(
       advice: 'The reference is as it was. Build again when the run is complete.',
     });
   };
+}
+
+/** Names the run and its row, where the block holds a value that is not finite. */
+function checkFinite(
+  range: Range,
+  block: RowBlock,
+  { dtype, dims }: ArrayReader,
+  start: number,
+  path: string,
+): void {
+  const at = firstNonFinite(block.bytes, dtype);
+  if (at === -1) return;
+  const row = block.start - start + Math.floor(at / dims);
+  const value = nonFiniteName(block.bytes, dtype, at);
+  const mend = range.retained ? 'Name the run under `prune`' : 'Embed that sequence again, or remove its row';
+  throw new FirnError(
+    'input',
+    `${runName(range)} holds ${value} in row ${row}, and nothing is near to that`,
+    {
+      path,
+      advice: `${mend}; or take such values as they are, with \`non-finite: allow\` in the target (no index is made of them).`,
+    },
+  );
 }
 
 function lostRows(range: Range, path: string): FirnError {

@@ -5,6 +5,7 @@
  * A `.tar.gz` is one gzip member (RFC 1952) around tar.ts, and holds the links as well. A `.zip` leaves them out: many
  * programs would unpack a link as a small file.
  */
+import { createHash } from 'node:crypto';
 import { dirname, join } from 'node:path';
 import * as zlib from 'node:zlib';
 import { OutputFile } from '../arrays/output-file.js';
@@ -13,12 +14,14 @@ import { directoryOf, dosDate, localHeader, type MemberRecord, needsZip64 } from
 import { fileDigest } from '../engine/store.js';
 import { FirnError } from '../errors.js';
 import type { Port, ReadPort } from '../files/port.js';
+import { removeHalfWritten } from '../files/remove.js';
 import { temporaryName } from '../files/temporary.js';
 import { streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
+import { type Packed, provePacked } from './archive-proof.js';
 import { secondsOf } from './date.js';
 import { filesIn, olderNames, SUMS_FILE } from './names.js';
-import { ARCHIVE_LABEL } from './place.js';
+import { archiveLabel } from './place.js';
 import { parseSums } from './sums.js';
 import { padding, type TarMember, tarEnd, tarHeader } from './tar.js';
 
@@ -68,29 +71,28 @@ export function archivePath(directory: string, stem: string, kind: ArchiveKind):
 export async function writeArchive(request: ArchiveRequest): Promise<Archive> {
   const { port, kind, workers, signal } = request;
   const path = archivePath(request.directory, request.stem, kind);
-  const temporary = temporaryName(path, ARCHIVE_LABEL);
-  const written = await writeTo(request, temporary);
+  const label = archiveLabel(request.stem);
+  // Of a try that was killed; nobody else packs this release.
+  await removeHalfWritten(port, dirname(path), label);
+  const temporary = temporaryName(path, label);
   try {
-    const found = await fileDigest(port, temporary, { workers, signal });
-    if (found !== `sha256:${written.sha256}`) {
-      throw new FirnError('failed', 'reads back other than it was written', {
-        path,
-        advice: 'Look at the disk.',
-      });
-    }
+    const written = await writeTo(request, temporary);
+    await provePacked({ port, path: temporary, name: path, packed: written.packed, signal });
+    const digest = await fileDigest(port, temporary, { workers, signal });
+    const archive = { path, bytes: written.bytes, sha256: digest.replace('sha256:', '') };
     if (port.stat(path) !== undefined) {
-      if ((await fileDigest(port, path, { workers, signal })) !== found) throw otherArchive(path);
+      if ((await fileDigest(port, path, { workers, signal })) !== digest) throw otherArchive(path);
       await port.unlink(temporary);
-      return { path, ...written, existed: true };
+      return { ...archive, existed: true };
     }
     await port.setMode(temporary, FILE_MODE);
     await port.rename(temporary, path);
+    await port.syncDirectory(dirname(path));
+    return { ...archive, existed: false };
   } catch (error) {
     await port.unlink(temporary).catch(() => undefined);
     throw error;
   }
-  await port.syncDirectory(dirname(path));
-  return { path, ...written, existed: false };
 }
 
 function otherArchive(path: string): FirnError {
@@ -100,21 +102,24 @@ function otherArchive(path: string): FirnError {
   });
 }
 
-async function writeTo(request: ArchiveRequest, path: string): Promise<{ bytes: number; sha256: string }> {
-  const { port, workers } = request;
+async function writeTo(
+  request: ArchiveRequest,
+  path: string,
+): Promise<{ bytes: number; packed: readonly Packed[] }> {
+  const { port } = request;
   const members = membersOf(port, request.directory, request.stem);
   const file = await OutputFile.create(port, path);
   try {
-    if (request.kind === 'zip') await writeZip(request, members, file);
-    else await writeTarGz(request, members, file);
+    const packed =
+      request.kind === 'zip'
+        ? await writeZip(request, members, file)
+        : await writeTarGz(request, members, file);
     await file.finish();
+    return { bytes: file.bytes, packed };
   } catch (error) {
     await file.abort();
     throw error;
   }
-  // Not taken while it is written: a zip is written over at its places.
-  const sha256 = (await fileDigest(port, path, { workers, signal: request.signal })).replace('sha256:', '');
-  return { bytes: file.bytes, sha256 };
 }
 
 interface Member {
@@ -139,13 +144,13 @@ function membersOf(port: ReadPort, directory: string, stem: string): Member[] {
     .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
-/** Hands on a file of the release block by block, and compares it with SHA256SUMS. */
+/** Hands on a file of the release block by block, and compares it with SHA256SUMS; its digest. */
 async function eachBlock(
   request: ArchiveRequest,
   member: Member,
   progress: (bytes: number) => void,
   take: (block: Uint8Array) => Promise<void>,
-): Promise<void> {
+): Promise<string> {
   const path = join(request.directory, member.name);
   const handle = await request.port.open(path);
   try {
@@ -170,6 +175,7 @@ async function eachBlock(
         advice: '`firn verify` tells what else is wrong.',
       });
     }
+    return sha256;
   } finally {
     await handle.close();
   }
@@ -188,14 +194,16 @@ async function writeTarGz(
   request: ArchiveRequest,
   members: readonly Member[],
   file: OutputFile,
-): Promise<void> {
+): Promise<Packed[]> {
   const { port, directory, stem } = request;
   const mtime = secondsOf(request.date) ?? 0;
   const progress = progressOf(request, members);
   const deflate = new ParallelDeflate('auto', (bytes) => file.write(bytes));
+  const hash = createHash('sha256');
   let crc = 0;
   let bytes = 0;
   const add = async (data: Uint8Array): Promise<void> => {
+    hash.update(data);
     crc = zlib.crc32(data, crc);
     bytes += data.length;
     await deflate.write(data);
@@ -217,18 +225,21 @@ async function writeTarGz(
   }
   await add(tarEnd(bytes));
   await deflate.finish();
+  const packed = { from: GZIP_HEADER.length, to: file.bytes, sha256: hash.digest('hex') };
   const end = Buffer.alloc(8);
   end.writeUInt32LE(crc, 0);
   end.writeUInt32LE(bytes % 2 ** 32, 4);
   await file.write(end);
+  return [packed];
 }
 
 async function writeZip(
   request: ArchiveRequest,
   members: readonly Member[],
   file: OutputFile,
-): Promise<void> {
+): Promise<Packed[]> {
   const progress = progressOf(request, members);
+  const packed: Packed[] = [];
   const date = dosDate(secondsOf(request.date) ?? 0);
   const records: MemberRecord[] = [];
   for (const member of members) {
@@ -245,14 +256,16 @@ async function writeZip(
     await file.write(localHeader(record));
     const start = file.bytes;
     const deflate = new ParallelDeflate('auto', (bytes) => file.write(bytes));
-    await eachBlock(request, member, progress, async (block) => {
+    const sha256 = await eachBlock(request, member, progress, async (block) => {
       record.crc32 = zlib.crc32(block, record.crc32);
       await deflate.write(block);
     });
     await deflate.finish();
     record.compressed = file.bytes - start;
+    packed.push({ from: start, to: file.bytes, sha256 });
     await file.write(localHeader(record), record.offset);
     records.push(record);
   }
   await file.write(directoryOf(records, file.bytes, new Uint8Array(0)));
+  return packed;
 }

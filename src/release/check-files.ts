@@ -54,7 +54,9 @@ export async function checkFiles(
     else whole.set(name, sha256);
     bytes += port.stat(join(directory, name))?.size ?? 0;
   }
-  findings.push(...unlisted(port, directory, stem, kinds, new Set(sums.map(({ name }) => name))));
+  const listed = new Set(sums.map(({ name }) => name));
+  const isAllowed = await allowedIn(port, directory, stem, { kinds, whole, options });
+  findings.push(...unlisted(kinds, listed, isAllowed), ...unlistedOf(stem, kinds, listed));
   return { findings, whole, bytes };
 }
 
@@ -106,31 +108,48 @@ function notAFile(kind: Kind | undefined): string | undefined {
   return kind === 'directory' ? 'is a folder' : kind === 'link' ? 'is a link' : 'is no file';
 }
 
-function unlisted(
+/**
+ * The names that tools of the older system look for: links to files of the release or, where some program copied what
+ * links lead to, the same bytes.
+ */
+async function allowedIn(
   port: ReadPort,
   directory: string,
   stem: string,
-  kinds: ReadonlyMap<string, Kind>,
-  listed: ReadonlySet<string>,
-): Finding[] {
-  const findings: Finding[] = [];
-  const allowed = new Map(olderNames(filesIn(stem), true));
-  for (const [path, kind] of kinds) {
-    if (path === SUMS_FILE || listed.has(path)) continue;
-    const meant = allowed.get(path);
-    if (kind === 'link' && meant !== undefined && leadsTo(port, directory, path, meant)) continue;
-    // A folder is told by what is in it.
-    if (kind === 'directory' && [...kinds.keys()].some((other) => other.startsWith(`${path}/`))) continue;
-    findings.push({ path, problem: 'is not listed in SHA256SUMS' });
+  found: { kinds: ReadonlyMap<string, Kind>; whole: ReadonlyMap<string, string>; options: CheckOptions },
+): Promise<Set<string>> {
+  const allowed = new Set<string>();
+  for (const [name, meant] of olderNames(filesIn(stem), true)) {
+    const kind = found.kinds.get(name);
+    const path = join(directory, name);
+    if (kind === 'link') {
+      const real = port.realPath(path);
+      if (real !== undefined && real === port.realPath(join(directory, meant))) allowed.add(name);
+    } else if (kind === 'file' && found.whole.has(meant)) {
+      const copy = await digestOf(port, path, found.options);
+      if ('digest' in copy && copy.digest === found.whole.get(meant)) allowed.add(name);
+    }
   }
-  for (const name of required(stem)) {
-    if (listed.has(name) || kinds.has(name)) continue;
-    findings.push({ path: name, problem: 'is missing, and SHA256SUMS does not list it' });
-  }
-  return findings;
+  return allowed;
 }
 
-function leadsTo(port: ReadPort, directory: string, link: string, file: string): boolean {
-  const real = port.realPath(join(directory, link));
-  return real !== undefined && real === port.realPath(join(directory, file));
+function unlisted(
+  kinds: ReadonlyMap<string, Kind>,
+  listed: ReadonlySet<string>,
+  allowed: ReadonlySet<string>,
+): Finding[] {
+  const paths = [...kinds.keys()];
+  // A folder is told by what is in it.
+  const isFull = (path: string): boolean => paths.some((other) => other.startsWith(`${path}/`));
+  return paths
+    .filter((path) => path !== SUMS_FILE && !listed.has(path) && !allowed.has(path))
+    .filter((path) => kinds.get(path) !== 'directory' || !isFull(path))
+    .map((path) => ({ path, problem: 'is not listed in SHA256SUMS' }));
+}
+
+/** What no release is without, and neither there nor listed. */
+function unlistedOf(stem: string, kinds: ReadonlyMap<string, Kind>, listed: ReadonlySet<string>): Finding[] {
+  return required(stem)
+    .filter((name) => !listed.has(name) && !kinds.has(name))
+    .map((path) => ({ path, problem: 'is missing, and SHA256SUMS does not list it' }));
 }

@@ -4,8 +4,9 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
-import { removeTree } from '../files/remove.js';
+import { removeHalfWritten, removeTree } from '../files/remove.js';
 import { TEMPORARY_PREFIX } from '../files/temporary.js';
 
 const LABEL = `${TEMPORARY_PREFIX}release-`;
@@ -14,7 +15,16 @@ const FILE_MODE = 0o444;
 const DIRECTORY_MODE = 0o555;
 const OPEN_MODE = 0o755;
 /** In the names of archives that are not finished. */
-export const ARCHIVE_LABEL = 'archive';
+const ARCHIVE_LABEL = 'archive';
+
+/** The same of one release. */
+export function archiveLabel(stem: string): string {
+  return `${ARCHIVE_LABEL}-${shortOf(stem)}`;
+}
+
+function shortOf(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, 12);
+}
 
 export class ReleasePlace {
   private readonly prefix: string;
@@ -29,8 +39,7 @@ export class ReleasePlace {
     private readonly folder: string,
     private readonly name: string,
   ) {
-    const id = createHash('sha256').update(name).digest('hex').slice(0, 12);
-    this.prefix = `${LABEL}${id}-`;
+    this.prefix = `${LABEL}${shortOf(name)}-`;
     this.staging = join(folder, `${this.prefix}${randomBytes(6).toString('hex')}`);
   }
 
@@ -46,6 +55,7 @@ export class ReleasePlace {
       if (kind === 'directory' && name.startsWith(this.prefix))
         await removeReadOnly(this.port, join(this.folder, name));
     }
+    await makeDurableDirectory(this.port, this.folder);
     await this.port.makeDirectory(this.staging);
   }
 
@@ -58,8 +68,7 @@ export class ReleasePlace {
     await port.syncDirectory(staging);
     await port.rename(staging, this.final);
     this.placed = true;
-    for (const parent of [this.folder, ...this.madeParents.map((made) => dirname(made))])
-      await port.syncDirectory(parent);
+    await port.syncDirectory(this.folder);
   }
 
   /** After a failure: as if nothing had been begun. Does nothing once the directory has its name. */
@@ -76,9 +85,8 @@ export class ReleasePlace {
 export async function sweepReleases(port: Port, folder: string): Promise<void> {
   for (const { name, kind } of port.list(folder)) {
     if (kind === 'directory' && LEFTOVER.test(name)) await removeReadOnly(port, join(folder, name));
-    if (kind === 'file' && name.startsWith(`${TEMPORARY_PREFIX}${ARCHIVE_LABEL}-`))
-      await port.unlink(join(folder, name));
   }
+  await removeHalfWritten(port, folder, ARCHIVE_LABEL);
 }
 
 /** Removes a directory that may be closed for writing; for those who are not root that takes its mode first. */

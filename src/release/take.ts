@@ -3,10 +3,9 @@
  * killed build had decided is complete. Prints nothing.
  */
 import { dirname, join, relative, sep } from 'node:path';
-import { journalIn, lockIn, recordsIn } from '../engine/context.js';
-import { acquireLock } from '../engine/lock.js';
+import { journalIn, recordsIn } from '../engine/context.js';
 import { Records } from '../engine/records.js';
-import { completeCommits, markUnswept } from '../engine/recover.js';
+import { acquireBuildLock, completeCommits } from '../engine/recover.js';
 import { fileDigest } from '../engine/store.js';
 import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
@@ -48,10 +47,9 @@ export interface Taken extends Release {
 export async function takeRelease(request: TakeRequest): Promise<Taken> {
   const { port, root, pipeline, reference, signal, onWait, onProgress } = request;
   const cache = join(root, CACHE_FOLDER);
-  const lock = await acquireLock(port, lockIn(cache), { command: 'firn release', onWait, signal });
+  const lock = await acquireBuildLock(port, cache, { command: 'firn release', onWait, signal });
   const workers = new Workers();
   try {
-    if (lock.tookOver) await markUnswept(port, cache);
     const records = new Records(port, recordsIn(cache));
     await completeCommits({ port, root, journalDirectory: journalIn(cache), records });
     await records.close();

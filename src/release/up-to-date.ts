@@ -10,7 +10,7 @@ import { selectSteps } from '../engine/graph.js';
 import { FirnError } from '../errors.js';
 import { engineOptions, type Project } from '../project.js';
 
-/** Why a build would change the files in `directory`, in a few words; undefined when it would not, or nobody can tell. */
+/** Why a build may change the files in `directory`, in a few words; undefined when it would not, or nobody can tell. */
 export async function whyBehind(
   project: Project,
   directory: string,
@@ -24,12 +24,15 @@ export async function whyBehind(
   const context = openContext(options, false, true);
   try {
     for (const step of selectSteps(project.graph, [...new Set(makers.map(({ target }) => target))])) {
+      // Without records nothing is known of any step.
+      if (context.records.of(step.id) === undefined) return undefined;
       const decision = await decide(step, { ...context, force: false });
       if (decision.action !== 'fresh') return `${step.id}: ${decision.reasons[0]?.text ?? decision.action}`;
     }
     return undefined;
   } catch (error) {
-    if (error instanceof NotRemembered || error instanceof FirnError) return undefined;
+    if (error instanceof NotRemembered) return `${error.message.replace(/^\w+:/, '')} is new or was touched`;
+    if (error instanceof FirnError) return undefined;
     throw error;
   } finally {
     await context.workers.close();

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import type { Dtype } from '../arrays/types.js';
 import { atOnce } from '../at-once.js';
 import { Digests } from '../engine/digests.js';
+import { FileClock } from '../engine/file-clock.js';
 import { disk } from '../files/disk.js';
 import { glanceAt } from '../files/glance.js';
 import type { Port } from '../files/port.js';
@@ -107,7 +108,7 @@ export async function listRuns(request: ListRequest): Promise<RunList> {
     root,
     new Map([['run', runDigester(root)]]),
     join(root, CACHE_FOLDER, 'digests.jsonl'),
-    { save: false, recallOnly: true, now },
+    { save: false, recallOnly: true, clock: new FileClock(port, join(root, CACHE_FOLDER), now) },
   );
   const listed = new Map<string, ListedRun>();
   await atOnce(AT_ONCE, selected, async (run) => {

@@ -37,6 +37,8 @@ export interface Discovered {
 }
 
 const LINK = 'is a link: nothing is read through links, and a run counts under one name only';
+/** Of a name that the program cannot say; see DirectoryEntry. */
+export const NOT_UTF8 = 'has a name that is not UTF-8; rename it';
 const MISPLACED = 'is no run: an array belongs in <dataset>/<run>/';
 
 /**
@@ -80,26 +82,21 @@ export function byName(a: { name: string }, b: { name: string }): number {
 /** The names of the folders in `path` that can be a dataset or a run. */
 function foldersIn(port: ReadPort, path: string, ignored: IgnoredRun[]): string[] {
   const found: string[] = [];
-  for (const { name, kind } of port.list(path)) {
+  for (const entry of port.list(path)) {
+    const { name, kind } = entry;
     if (name.startsWith('.')) continue;
-    const reason = whyNot(port, path, name, kind);
+    const reason = whyNot(port, path, entry);
     if (reason !== undefined) ignored.push({ path: join(path, name), reason });
     else if (kind === 'directory') found.push(name);
   }
   return found;
 }
 
-function whyNot(
-  port: ReadPort,
-  folder: string,
-  name: string,
-  kind: DirectoryEntry['kind'],
-): string | undefined {
+function whyNot(port: ReadPort, folder: string, { name, kind, notUtf8 }: DirectoryEntry): string | undefined {
   if (isArray(name) && kind !== 'directory') return MISPLACED;
+  if (notUtf8) return kind === 'file' ? undefined : NOT_UTF8;
   if (kind === 'link') return leadsToFile(port, join(folder, name)) ? undefined : LINK;
-  // Node shows bytes that are not UTF-8 as U+FFFD, and then finds nothing under that name.
-  const lost = kind === 'directory' && name.includes('\ufffd') && port.stat(join(folder, name)) === undefined;
-  return lost ? 'its name is not UTF-8; rename it' : undefined;
+  return undefined;
 }
 
 function isArray(name: string): boolean {

@@ -13,9 +13,17 @@ type Token =
 
 /** Nested braces multiply; nobody writes this many on purpose. */
 const ALTERNATIVES = 1000;
+/** Of one pattern, and of all its alternatives together. A list of patterns may be as long as it likes. */
+const CHARACTERS = 16_384;
+const CHARACTERS_IN_ALL = 1_000_000;
 
 /** A test for names. Takes time in proportion to name x pattern at worst. FirnError (usage) on too many `{a,b}`. */
 export function compileGlob(pattern: string): (name: string) => boolean {
+  if (pattern.length > CHARACTERS) {
+    throw new FirnError('usage', `a pattern has ${pattern.length} characters`, {
+      advice: `At most ${CHARACTERS}: give a list of patterns.`,
+    });
+  }
   const alternatives = expandBraces([...pattern]).map(tokensOf);
   return (name) => {
     const characters = [...name];
@@ -27,49 +35,52 @@ export function compileGlob(pattern: string): (name: string) => boolean {
 function expandBraces(pattern: string[]): string[][] {
   const done: string[][] = [];
   const todo = [pattern];
+  let characters = pattern.length;
   for (let next = todo.pop(); next !== undefined; next = todo.pop()) {
     const braces = findBraces(next);
     if (braces === undefined) {
       done.push(next);
-    } else {
-      const before = next.slice(0, braces.from);
-      const after = next.slice(braces.to + 1);
-      for (const choice of braces.choices) todo.push([...before, ...choice, ...after]);
+      continue;
     }
-    if (done.length + todo.length > ALTERNATIVES) {
-      throw new FirnError(
-        'usage',
-        `the pattern ${JSON.stringify(pattern.join(''))} has too many alternatives`,
-        {
-          advice: `At most ${ALTERNATIVES}.`,
-        },
-      );
+    const before = next.slice(0, braces.from);
+    const after = next.slice(braces.to + 1);
+    characters -= next.length;
+    for (const choice of braces.choices) {
+      characters += before.length + choice.length + after.length;
+      if (characters > CHARACTERS_IN_ALL || done.length + todo.length >= ALTERNATIVES) {
+        const shown = pattern.slice(0, 60).join('') + (pattern.length > 60 ? '...' : '');
+        throw new FirnError('usage', `the pattern ${JSON.stringify(shown)} has too many alternatives`, {
+          advice: `At most ${ALTERNATIVES}, of ${CHARACTERS_IN_ALL} characters together.`,
+        });
+      }
+      todo.push([...before, ...choice, ...after]);
     }
   }
   return done;
 }
 
+/** The first braces that are closed and hold a comma of their own. One pass: a name may be made of braces. */
 function findBraces(text: string[]): { from: number; to: number; choices: string[][] } | undefined {
-  for (let from = 0; from < text.length; from += 1) {
-    if (text[from] === '\\') from += 1;
-    else if (text[from] === '{') {
-      const commas: number[] = [];
-      let depth = 0;
-      for (let at = from + 1; at < text.length; at += 1) {
-        if (text[at] === '\\') at += 1;
-        else if (text[at] === '{') depth += 1;
-        else if (text[at] === ',' && depth === 0) commas.push(at);
-        else if (text[at] === '}' && depth > 0) depth -= 1;
-        else if (text[at] === '}') {
-          if (commas.length === 0) break;
-          const starts = [from, ...commas];
-          const ends = [...commas, at];
-          return { from, to: at, choices: starts.map((start, i) => text.slice(start + 1, ends[i])) };
-        }
-      }
+  const open: { from: number; commas: number[] }[] = [];
+  let first: { from: number; to: number; commas: number[] } | undefined;
+  for (let at = 0; at < text.length; at += 1) {
+    if (text[at] === '\\') at += 1;
+    else if (text[at] === '{') open.push({ from: at, commas: [] });
+    else if (text[at] === ',') open.at(-1)?.commas.push(at);
+    else if (text[at] === '}') {
+      const closed = open.pop();
+      const counts = closed !== undefined && closed.commas.length > 0;
+      if (counts && (first === undefined || closed.from < first.from)) first = { ...closed, to: at };
     }
   }
-  return undefined;
+  if (first === undefined) return undefined;
+  const starts = [first.from, ...first.commas];
+  const ends = [...first.commas, first.to];
+  return {
+    from: first.from,
+    to: first.to,
+    choices: starts.map((start, i) => text.slice(start + 1, ends[i])),
+  };
 }
 
 function tokensOf(pattern: string[]): Token[] {

@@ -12,7 +12,8 @@ const LIMIT = 1024 * 1024;
 export function readRunFacts(port: ReadPort, path: string): { [name: string]: Json } | undefined {
   try {
     const text = port.readText(path, LIMIT);
-    const value: unknown = text === undefined ? undefined : JSON.parse(text);
+    // Two versions that are not UTF-8 could be taken for one.
+    const value: unknown = text === undefined || text.includes('\ufffd') ? undefined : JSON.parse(text);
     return value !== null && typeof value === 'object' && !Array.isArray(value)
       ? (value as { [name: string]: Json })
       : undefined;

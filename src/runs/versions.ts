@@ -18,6 +18,7 @@ import {
   parseOrdered,
   toOrdered,
 } from './ordered-json.js';
+import { isRunName } from './run-name.js';
 
 /** The parsed file. Never changed: every function that changes something returns another one. */
 export interface Registry {
@@ -210,8 +211,7 @@ export function expectVersion(registry: Registry, version: string): void {
 }
 
 function expectRunName(run: string): void {
-  const parts = run.split('/');
-  if (parts.length === 2 && parts.every((part) => part !== '' && !part.startsWith('.'))) return;
+  if (isRunName(run)) return;
   throw new FirnError('usage', `${JSON.stringify(run)} is no run`, {
     advice: 'A run is named dataset/run, as in My_Dataset/2024-12-01.',
   });

@@ -6,10 +6,18 @@ import { type BuildRequest, build, openProject } from '../../src/project.js';
 import type { TestProject } from './project.js';
 
 /** Files that are younger than a tick are hashed again, and by another number of operations: by this clock they are older. */
-export const aheadOfFiles = (): number => Date.now() + 60_000;
+export function aheadOfFiles(port: Port): Port {
+  const probe: Port['probe'] = async (directory) => {
+    const stat = await port.probe(directory);
+    return { ...stat, mtimeNs: stat.mtimeNs + 60_000_000_000n };
+  };
+  return Object.assign(Object.create(port) as Port, { probe });
+}
 
 function summaryOf({ root }: { root: string }, port: Port, request: BuildRequest): Promise<BuildSummary> {
-  return openProject({ directory: root, port, now: aheadOfFiles }).then((project) => build(project, request));
+  return openProject({ directory: root, port: aheadOfFiles(port) }).then((project) =>
+    build(project, request),
+  );
 }
 
 /** Throws when a step fails. */

@@ -16,24 +16,24 @@
  */
 import {
   copyFileSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { Test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Port } from '../../src/files/port.js';
 import { type Change, type Fault, FaultyPort, systemError } from './faulty-port.js';
-import { temporaryFolder } from './folder.js';
+import { MEMORY, removeFolder, temporaryFolder } from './folder.js';
 import { PowerCut, SURVIVALS, type Survival } from './power-cut.js';
 import { TestProject } from './project.js';
 import { swiftDisk } from './swift-disk.js';
@@ -88,7 +88,7 @@ export const MODES = [
 export type Mode = (typeof MODES)[number];
 
 /** What a full disk still does. */
-const FREES = new Set(['unlink', 'removeDirectory', 'rename', 'setTimes', 'syncDirectory']);
+const FREES = new Set(['unlink', 'removeDirectory', 'rename', 'setTimes', 'setMode', 'syncDirectory']);
 const EVERYTHING = process.env.FIRN_TEST_FAULTS === 'all';
 
 /** One test for each mode. How many operations were walked is printed, and the runner shows it. */
@@ -282,9 +282,7 @@ export function journals(project: TestProject): string[] {
   return project.exists('cache/journal') ? readdirSync(project.path('cache/journal')) : [];
 }
 
-/** Thousands of copies come and go, and none of them is much: a disk that others keep busy would make them wait. */
-const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-
+/** Thousands of copies come and go, and none of them is much. */
 function inMemory(): TestProject {
   return new TestProject(undefined, temporaryFolder(MEMORY));
 }
@@ -302,6 +300,8 @@ function copyTree(from: string, to: string): void {
     if (entry.isDirectory()) {
       mkdirSync(target);
       copyTree(source, target);
+    } else if (entry.isSymbolicLink()) {
+      symlinkSync(readlinkSync(source), target);
     } else {
       copyFileSync(source, target);
       const { atimeMs, mtimeMs } = statSync(source);
@@ -311,7 +311,7 @@ function copyTree(from: string, to: string): void {
 }
 
 function discard(project: TestProject): void {
-  rmSync(project.root, { recursive: true });
+  removeFolder(project.root);
 }
 
 /** What this process held when it was as good as killed is held by a process that is gone. */

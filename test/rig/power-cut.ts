@@ -3,7 +3,16 @@
  * the names in each folder at the folder's last fsync. POSIX promises no more than that, and file systems differ in what
  * they keep beyond it; so several states are possible at each moment, and firn has to get along with each.
  */
-import { copyFileSync, lstatSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Port, WriteHandle, WritePort } from '../../src/files/port.js';
 
@@ -25,7 +34,12 @@ class Folder {
   synced = new Map<string, Node>();
 }
 
-type Node = File | Folder;
+/** A symbolic link: what it says is part of its name's folder, and synced with it. */
+class Link {
+  constructor(readonly says: string) {}
+}
+
+type Node = File | Folder | Link;
 
 export class PowerCut {
   /** Everything that has a name now. An inode that is freed is forgotten, since another file may get its number. */
@@ -43,7 +57,11 @@ export class PowerCut {
 
   private learn(path: string, origin: string): Node {
     const stat = lstatSync(path, { bigint: true });
-    const node: Node = stat.isDirectory() ? new Folder() : new File({ from: origin });
+    const node: Node = stat.isSymbolicLink()
+      ? new Link(readlinkSync(path))
+      : stat.isDirectory()
+        ? new Folder()
+        : new File({ from: origin });
     this.nodes.set(stat.ino, node);
     if (node instanceof Folder) {
       for (const name of readdirSync(path))
@@ -56,6 +74,8 @@ export class PowerCut {
   watch(port: Port): Port {
     const view: WritePort = {
       makeDirectory: (path) => port.makeDirectory(path),
+      removeAll: (path) => port.removeAll(path),
+      probe: (directory) => port.probe(directory),
       copy: (from, to, reflinkOnly) => port.copy(from, to, reflinkOnly),
       setTimes: (path, mtimeMs) => port.setTimes(path, mtimeMs),
       setMode: (path, mode) => port.setMode(path, mode),
@@ -107,9 +127,17 @@ export class PowerCut {
   private nodeAt(path: string): Node {
     const stat = lstatSync(path, { bigint: true });
     const known = this.nodes.get(stat.ino);
-    if (known !== undefined && known instanceof Folder === stat.isDirectory()) return known;
+    const isSame =
+      known instanceof Folder === stat.isDirectory() && known instanceof Link === stat.isSymbolicLink();
+    if (known !== undefined && isSame) return known;
+    if (stat.isSymbolicLink()) return this.newNode(stat.ino, new Link(readlinkSync(path)));
     const node = stat.isDirectory() ? new Folder() : new File(new Uint8Array());
     this.nodes.set(stat.ino, node);
+    return node;
+  }
+
+  private newNode(ino: bigint, node: Node): Node {
+    this.nodes.set(ino, node);
     return node;
   }
 
@@ -137,6 +165,7 @@ export class PowerCut {
     for (const [name, node] of names) {
       const path = join(target, name);
       if (node instanceof File) leaveFile(node, path);
+      else if (node instanceof Link) symlinkSync(node.says, path);
       // A folder that was moved is looked at where it is now, if it has a name there.
       else this.leaveFolder(node, this.placeOf(node, now, name), path, name === 'cache' ? inCache : survival);
     }

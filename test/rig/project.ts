@@ -109,7 +109,7 @@ export class TestProject {
   /** Another project with the same files, cache and all: as if it had been built the same way. */
   clone(): TestProject {
     const copy = new TestProject();
-    cpSync(this.root, copy.root, { recursive: true, preserveTimestamps: true });
+    cpSync(this.root, copy.root, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
     return copy;
   }
 

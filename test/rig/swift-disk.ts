@@ -3,6 +3,7 @@
  * thousands of runs, most of whose time the thread pool and the disk would take. Knows what disk.ts promises of each call.
  */
 import {
+  chmodSync,
   closeSync,
   constants,
   copyFileSync,
@@ -12,6 +13,7 @@ import {
   readSync,
   renameSync,
   rmdirSync,
+  symlinkSync,
   unlinkSync,
   utimesSync,
   writeSync,
@@ -69,4 +71,6 @@ export const swiftDisk: Port = {
   copy: async (from, to, reflinkOnly = false) =>
     copyFileSync(from, to, constants.COPYFILE_EXCL | (reflinkOnly ? constants.COPYFILE_FICLONE_FORCE : 0)),
   setTimes: async (path, mtimeMs) => utimesSync(path, mtimeMs / 1000, mtimeMs / 1000),
+  setMode: async (path, mode) => chmodSync(path, mode),
+  link: async (target, path) => symlinkSync(target, path),
 };

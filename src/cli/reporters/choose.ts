@@ -1,6 +1,7 @@
 /** Which reporter suits standard error. */
 import type { Listener } from '../../engine/events.js';
 import { isGitHubLog } from '../github.js';
+import { canDraw } from '../main.js';
 import { githubReporter } from './github.js';
 import { plainReporter } from './plain.js';
 import { terminalReporter } from './terminal.js';
@@ -9,7 +10,5 @@ import { terminalReporter } from './terminal.js';
 export function chooseReporter(explain: boolean, directory: string): Listener {
   if (isGitHubLog()) return githubReporter(explain, directory);
   const plain = plainReporter(explain);
-  return process.stderr.isTTY && process.env.TERM !== 'dumb' && !process.env.CI
-    ? terminalReporter(plain)
-    : plain;
+  return canDraw() ? terminalReporter(plain) : plain;
 }

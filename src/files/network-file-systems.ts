@@ -14,6 +14,11 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [0x19830326, 'BeeGFS'],
   [0x73757245, 'Coda'],
   [0x564c, 'NCP'],
+  [0x01161970, 'GFS2'],
+  [0x7461636f, 'OCFS2'],
+  [0xaad7aaea, 'PanFS'],
+  [0x786f4256, 'a shared folder of VirtualBox'],
+  [0xbacbacbc, 'a shared folder of VMware'],
   [0x65735546, 'FUSE'],
 ]);
 
