@@ -3,7 +3,7 @@
  * earlier state, so what some record could still restore is needed, unless it was not used for longer than people say.
  * Nothing outside `cache/` is touched, and nothing in it that is not firn's.
  */
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { journalIn, lockIn, type OpenContext, openContext } from './engine/context.js';
 import { describeHolder, readLock } from './engine/lock.js';
 import { openRecovered } from './engine/plan.js';
@@ -171,6 +171,7 @@ function garbageIn(
     if (oldest !== undefined && used < oldest && !only.has(digest)) removed.set(digest, 'not used for long');
   }
   const has = new Set(stored.map(({ digest }) => digest).filter((digest) => !removed.has(digest)));
+  const archived = new Set(project.archived.map(({ name }) => `${project.pipeline.runsDir}/${name}`));
   const dropped: StepRecord[] = [];
   const needed = new Set<string>();
   for (const [id, history] of records.histories()) {
@@ -183,6 +184,9 @@ function garbageIn(
         step !== undefined &&
         step.rule.stored !== false &&
         record.outputs.every((output) => has.has(output.stored ?? output.digest));
+      // Its step is there again when the run is; what it wrote is in the archive.
+      const rests = isLatest && record.outputs.some(({ path }) => archived.has(dirname(path)));
+      if (rests) continue;
       const isKept = isLatest && (step !== undefined || holdsRetained(record));
       if (!isKept && !proves && !restores) dropped.push(record);
       else for (const output of record.outputs) needed.add(output.stored ?? output.digest);

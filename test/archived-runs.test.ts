@@ -200,6 +200,11 @@ ${REFERENCE.replace('runs: all', 'runs: {version: kmer-4}')}  compressed: {rule:
     assert.not.ok(project.exists(`${RUNS}/A/r1/embeddings.npy`));
     assert.equal(project.digests('data'), before);
   }
+  // What made it is not forgotten with what nothing needs.
+  await archive_(project, ['A/r2'], temporaryFolder());
+  assert.is((await project.firn('cache', 'gc')).code, 0);
+  await restore(project, ['A/r2']);
+  assert.equal(idsWith(await project.build(), 'ran'), []);
   const why = await project.firn('why', 'embedded:A/r1');
   assert.match(
     why.stdout,
