@@ -731,6 +731,27 @@ test('releases: read-only folders, links and all', async () => {
   chmodSync(project.path(folder), 0o755);
 });
 
+test('the stub of an archived run is in the backup, and leads to its files after a restore', async () => {
+  const project = await built();
+  const archive = join(temporaryFolder(), 'archive');
+  assert.is((await project.firn('runs', 'archive', 'A/r1', '--to', archive, '--execute')).code, 0);
+  await project.build();
+  await backupHere(project);
+  const stub = 'consolidated_data/runs/A/r1/archived.json';
+  assert.equal(
+    payload(project.path(BAG)).filter((path) => path.startsWith('consolidated_data/')),
+    [stub],
+  );
+  const fresh = new TestProject();
+  assert.is((await fresh.firn('restore', project.path(BAG))).code, 0);
+  const back = await fresh.firn('runs', 'restore', 'A/r1', '--execute');
+  assert.is(back.code, 0, back.stderr);
+  assert.ok(fresh.exists('consolidated_data/runs/A/r1/embeddings.npy'));
+  const build = await fresh.build();
+  assert.is(build.failed, 0, JSON.stringify(build.steps));
+  assert.is(fresh.sha256(REFERENCE[0]), project.sha256(REFERENCE[0]));
+});
+
 test('firn verify says whether a bag is valid', async () => {
   const project = await built();
   await backupHere(project);

@@ -484,7 +484,7 @@ test('a backup that is being written is not restored from', async () => {
   );
   await assertRefused(
     restoreHere(project),
-    /firn backup \(pid 1 on elsewhere\) is writing to this backup\n.*remove .*\.firn-lock/,
+    /firn backup \(pid 1 on elsewhere.*\) is writing to this backup\n.*remove .*\.firn-lock/,
   );
 });
 

@@ -11,6 +11,7 @@ import { CACHE_FOLDER, PIPELINE_FILE } from '../pipeline/project-path.js';
 import { EMBEDDINGS_FILE } from '../reference/files.js';
 import { isRelease, referenceDirectories, releasesFolders } from '../release/find.js';
 import { RELEASES_FOLDER } from '../release/names.js';
+import { STUB_FILE } from '../runs/archived.js';
 import { whyOutside } from './bag-paths.js';
 import type { Extra, Kind } from './notes.js';
 
@@ -92,6 +93,7 @@ export function gatherSources(request: SourcesRequest): Sources {
   }
   addFile(found, `${CACHE_FOLDER}/records.jsonl`, 'records');
   if (include.has('runs')) addTree(found, pipeline.runsDir, 'run');
+  else addStubs(found, pipeline.runsDir);
   if (graph !== undefined) addSteps(found, graph, include);
   return { ...found, files: [...found.files.values()], references, releases };
 }
@@ -168,6 +170,16 @@ function addTree(found: Found, folder: string, kind: Kind, group?: string): void
     if (entry.kind === 'directory') addTree(found, path, kind, group);
     else addEntry(found, path, entry, kind, group);
   }
+}
+
+/** Of archived runs: nothing else says where their files went. */
+function addStubs(found: Found, runsDir: string): void {
+  const { port, root } = found;
+  const folders = (path: string): string[] =>
+    port
+      .list(join(root, path))
+      .flatMap(({ name, kind }) => (kind === 'directory' ? [`${path}/${name}`] : []));
+  for (const run of folders(runsDir).flatMap(folders)) addFile(found, `${run}/${STUB_FILE}`, 'run');
 }
 
 /** What steps read and no step makes, and what they make that is neither a run nor in a reference. */

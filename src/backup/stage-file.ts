@@ -19,7 +19,6 @@ export interface StageRequest {
   /** Of the bag. */
   directory: string;
   digests: Digests;
-  now: () => number;
   signal: AbortSignal;
   workers: Workers;
 }
@@ -57,10 +56,10 @@ async function copy(
   to: string,
   onBytes: (bytes: number) => void,
 ): Promise<Outcome> {
-  const { port, root, now, digests: remembered, signal, workers } = request;
+  const { port, root, digests: remembered, signal, workers } = request;
   await port.makeDirectory(dirname(to));
   for (let tries = 0; tries < TRIES; tries++) {
-    const at = BigInt(Math.floor(now())) * 1_000_000n;
+    const at = await remembered.timeBefore({ kind: 'file', path: source.path });
     const copied = await copyFile(port, join(root, source.path), to, {
       algorithms: ALGORITHMS,
       workers,

@@ -142,7 +142,12 @@ export class Digests {
     await this.remember(idOf(request), signature, safe, digest);
   }
 
-  /** Takes over a digest of bytes that were read elsewhere, from `at` (ns since 1970) on, of a file whose stat was this. */
+  /** A time that has passed, for `learn`: to be asked for before the reading begins. In ns since 1970. */
+  timeBefore(request: DigestRequest): Promise<bigint> {
+    return this.options.clock.after(this.look(request).safe);
+  }
+
+  /** Takes over a digest of bytes that were read elsewhere, after `at`, of a file whose stat was this. */
   async learn(request: DigestRequest, digest: Digest, stat: FileStat, at: bigint): Promise<void> {
     const { signature } = this.look(request);
     const [file] = this.digester(request.kind).files(request.path);
