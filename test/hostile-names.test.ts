@@ -144,7 +144,7 @@ test('every command over them says nothing that a terminal obeys, and JSON is JS
   const check = async (args: string[]): Promise<number | null> => {
     const { code, stdout, stderr } = await project.firn(...args);
     const what = args.join(' ').slice(0, 80);
-    assert.ok(code !== null && code <= 2, what);
+    assert.ok(code !== null && code <= 2, `${what}: ${code} ${stderr.slice(-1500)}`);
     checkText(stdout, what);
     checkText(stderr, what);
     if ((args.includes('--json') || args.includes('json')) && stdout !== '') JSON.parse(stdout);
@@ -319,6 +319,29 @@ oracleTest(test, ['xml.etree.ElementTree'], 'DOT is read by Graphviz, SVG is wel
   assert.is(status, 0, stderr);
   const { objects } = JSON.parse(stdout) as { objects: { name: string }[] };
   assert.is(objects.length, count);
+});
+
+test('the name of a run is that run, and no pattern for others', async () => {
+  const project = new TestProject(
+    'targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n',
+  );
+  const names = ['A/r1', 'A/r[1]', 'A/a*', 'A/ab', 'A/{a,b}', 'A/b', 'A/q?', 'A/qq', 'A/back\\slash'];
+  for (const [i, name] of names.entries()) await project.writeRun(name, { seed: i + 1 });
+  await project.build();
+  const chosen = async (...words: string[]) =>
+    (
+      JSON.parse((await project.firn('compress', '--json', ...words)).stdout) as { runs: { run: string }[] }
+    ).runs
+      .map(({ run }) => run)
+      .sort();
+  for (const name of names) assert.equal(await chosen(name), [name]);
+  assert.equal(await chosen('r[1]'), ['A/r[1]']);
+  assert.equal(await chosen('A/r[1-9]'), ['A/r1']);
+  assert.equal(await chosen('A/{r1,b}'), ['A/b', 'A/r1']);
+  const removed = await project.firn('runs', 'rm', 'A/r[1]', 'A/a*', '--execute');
+  assert.is(removed.code, 0, removed.stderr);
+  for (const name of names)
+    assert.is(project.exists(`consolidated_data/runs/${name}`), name !== 'A/r[1]' && name !== 'A/a*', name);
 });
 
 test('names that are not UTF-8 are passed over by name, and no other file is read in their place', async () => {
