@@ -69,6 +69,16 @@ export interface BuildRequest {
   onEvent?: (event: BuildEvent) => void;
 }
 
+/** Absolute. What Node shows for a name that is not UTF-8 may be that of another folder: then it is refused. */
+export function rootAt(port: Port, directory: string): string {
+  const root = resolve(directory);
+  if (!root.includes('\ufffd') || port.stat(directory)?.ino === port.stat(root)?.ino) return root;
+  throw new FirnError('usage', 'the path of this folder is not UTF-8', {
+    path: root,
+    advice: 'Rename the folder, or the one above that it is in.',
+  });
+}
+
 /** What only those need who build again and again. */
 export interface RepeatedBuild {
   /** What another build is told that waits for this one (`firn build`). */
@@ -81,7 +91,7 @@ export interface RepeatedBuild {
 /** Reads pipeline.yaml and expands it. Throws FirnError, with the line, for anything wrong in it. */
 export async function openProject(options: ProjectOptions): Promise<Project> {
   const { port = disk, now = Date.now } = options;
-  const place = { root: resolve(options.directory), port, now };
+  const place = { root: rootAt(port, options.directory), port, now };
   const text = readPipelineText(port, place.root);
   const known = await recall(port, place.root, text);
   try {
@@ -241,7 +251,7 @@ export interface ProjectPlaces {
 
 /** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
 export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
-  const root = resolve(directory);
+  const root = rootAt(port, directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };
   return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };

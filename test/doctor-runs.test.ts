@@ -369,6 +369,23 @@ for (const [what, { make, ...broken }] of Object.entries(BY_NUMPY)) {
   );
 }
 
+oracleTest(test, ['numpy'], 'NaN that its reference allows: nothing is wrong', () =>
+  expectFindings({
+    finds: [],
+    breaks() {
+      const project = new TestProject(
+        'targets:\n  r: {rule: consolidate, runs: all, out: data/reference, with: {non-finite: allow}}\n',
+      );
+      python(
+        "import numpy as np, os, sys\nos.makedirs(sys.argv[1]); np.save(sys.argv[1] + '/embeddings.npy', np.full((3, 2), np.nan, 'f4'))",
+        project.path(`${RUNS}/A/r1`),
+      );
+      return project;
+    },
+    args: ['--full'],
+  }),
+);
+
 test('the healthy project is healthy', async () => {
   for (const mode of ['--quick', '--full'])
     await expectFindings({ finds: [], breaks: () => healthyProject(), args: [mode] });

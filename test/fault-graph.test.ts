@@ -38,7 +38,7 @@ targets:
   },
   between: (path) => /^consolidated_data\/runs\/.*\.npy$/.test(path),
   // Some 200 operations, and a program in each run.
-  stride: 9,
+  stride: 12,
 });
 
 faultTests(test, {

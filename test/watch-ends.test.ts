@@ -142,6 +142,38 @@ test('as lines for a log: when, what is waited for, and each build as firn build
   for (const line of summaries) assert.match(line, /^2 steps: 2 built \(/);
 });
 
+test('what failed is told when it fails, and not in every build', async () => {
+  const project = new TestProject(`targets:
+  bad: {rule: command, from: in.txt, run: [sh, -c, 'exit 3', "{in}"], out: bad.txt}
+  after: {rule: command, from: bad, run: [cp, "{in}", "{out}"], out: after.txt}
+  other: {rule: command, from: o.txt, run: [cp, "{in}", "{out}"], out: other.txt}
+`);
+  project.write('in.txt', 'one');
+  project.write('o.txt', 'one');
+  const { child, finished } = project.start('watch', '--settle', '0.1');
+  let said = '';
+  child.stdout?.on('data', (chunk) => {
+    said += chunk;
+  });
+  const builds = (count: number) =>
+    waitFor({ child, finished }, `${count} builds`, () => said.split('\n').length > count);
+  await builds(1);
+  for (const [i, text] of ['two', 'three'].entries()) {
+    project.write('o.txt', text);
+    await builds(i + 2);
+  }
+  child.kill('SIGINT');
+  const { code, stdout, stderr } = await finished;
+  assert.is(code, 0);
+  assert.is(stderr.match(/FAILED bad/g)?.length, 1, stderr);
+  assert.is(stderr.match(/skipped after: bad failed/g)?.length, 1, stderr);
+  assert.not.match(stderr, /skipped bad/);
+  assert.match(
+    stdout,
+    /^3 steps: 1 built, 1 failed, 1 skipped .*\n3 steps: 1 built, 2 skipped .*\n3 steps: 1 built, 2 skipped .*\n$/,
+  );
+});
+
 test('a reader of the JSON that goes away ends it', async () => {
   const project = new TestProject(PIPELINE);
   await project.writeRun('A/r1', { seed: 1 });
@@ -325,6 +357,28 @@ async function library(
 
 const isBuilt = (event: WatchEvent): boolean =>
   event.type === 'build' && event.event.type === 'end' && event.event.summary.ran > 0;
+
+test('a listener that throws ends it, wherever that is', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1', { seed: 1 });
+  for (const type of ['watching', 'build', 'idle']) {
+    const watch = watchProject({
+      directory: project.root,
+      signal: new AbortController().signal,
+      settleMs: 50,
+      onEvent(event) {
+        if (event.type === type) throw new Error(`at ${type}`);
+      },
+    });
+    const error = await watch.then(
+      () => undefined,
+      (error: Error) => error,
+    );
+    assert.is(error?.message, `at ${type}`);
+    assert.equal(project.leftovers(), []);
+    assert.not.ok(project.exists('cache/lock'));
+  }
+});
 
 test('on a network file system it polls, and says why', async () => {
   const project = new TestProject(PIPELINE);

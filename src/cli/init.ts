@@ -1,5 +1,5 @@
 /** `firn init`: a first pipeline.yaml for what is here. */
-import { relative, resolve } from 'node:path';
+import { relative } from 'node:path';
 import type { Command } from 'commander';
 import { act, globalOptions, note, print } from './main.js';
 import { plural, safe } from './text.js';
@@ -14,7 +14,8 @@ export function defineInit(program: Command): void {
       act(async () => {
         const { disk } = await import('../files/disk.js');
         const { writeStarter } = await import('../init.js');
-        const root = resolve(globalOptions(command).directory);
+        const { rootAt } = await import('../project.js');
+        const root = rootAt(disk, globalOptions(command).directory);
         const { path, runsDir, runs, untagged, versions, sequences } = await writeStarter(
           disk,
           root,

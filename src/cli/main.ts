@@ -1,6 +1,4 @@
 /** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
-import { statSync } from 'node:fs';
-import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
 import { textOf } from '../system-errors.js';
@@ -45,23 +43,9 @@ export function printJson(value: unknown, indent = 2): void {
 export function globalOptions(command: Command): GlobalOptions {
   for (let at: Command | null = command; at !== null; at = at.parent) {
     const { directory } = at.opts() as { directory?: string };
-    if (directory !== undefined) return { directory: found(directory) };
+    if (directory !== undefined) return { directory };
   }
-  return { directory: found('.') };
-}
-
-/** What Node shows for a name that is not UTF-8 may be that of another folder. */
-function found(directory: string): string {
-  const path = resolve(directory);
-  if (
-    !path.includes('\ufffd') ||
-    statSync('.').ino === statSync(process.cwd(), { throwIfNoEntry: false })?.ino
-  )
-    return directory;
-  throw new FirnError('usage', 'the path of this folder is not UTF-8', {
-    path,
-    advice: 'Rename the folder, or the one above that it is in.',
-  });
+  return { directory: '.' };
 }
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;

@@ -1,5 +1,5 @@
 /** `firn unlock`: removes the lock of a build that is gone. */
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import type { Command } from 'commander';
 import { act, globalOptions, print } from './main.js';
 
@@ -13,8 +13,8 @@ export function defineUnlock(program: Command): void {
       act(async () => {
         const { disk } = await import('../files/disk.js');
         const { unlock } = await import('../engine/recover.js');
-        const { CACHE_FOLDER } = await import('../project.js');
-        const cache = join(resolve(globalOptions(command).directory), CACHE_FOLDER);
+        const { CACHE_FOLDER, rootAt } = await import('../project.js');
+        const cache = join(rootAt(disk, globalOptions(command).directory), CACHE_FOLDER);
         await unlock(disk, cache, flags.force ?? false);
         print('the lock is removed');
       }),

@@ -153,7 +153,7 @@ async function* objects(context: DoctorContext): AsyncIterable<Finding> {
       'cache-full',
       context.shown(join(context.cacheDirectory, 'objects')),
       `holds ${formatBytes(bytes)}, more than the limit of ${formatBytes(cacheLimit)}`,
-      `The next build that does something removes the longest unused; set another limit with \`cache: {limit: 500MB}\` in pipeline.yaml.`,
+      `${command('firn', 'cache', 'gc')} removes what nothing needs, and the next build that does something the longest unused; \`cache: {limit: 500MB}\` in pipeline.yaml sets another limit.`,
     );
   if (!context.full) return;
   for (const { path, name } of files) {

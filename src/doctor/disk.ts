@@ -160,7 +160,7 @@ function* network(context: DoctorContext): Iterable<Finding> {
       'disk-network',
       context.shown(path),
       `is on a network file system (${name}): locks and what reaches the disk are as good as its server, and changes by other machines are not announced`,
-      'Build on one machine at a time, and watch by polling.',
+      `Build on one machine at a time; ${command('firn', 'watch')} polls there.`,
     );
   }
 }

@@ -170,7 +170,7 @@ function* watches(context: DoctorContext): Iterable<Finding> {
     'inotify-few',
     null,
     `the system announces changes in ${limit} folders at most, and the runs are in ${folders}`,
-    `Watching polls instead. To be told of all: ${command('sudo', 'sysctl', 'fs.inotify.max_user_watches=524288')}.`,
+    `${command('firn', 'watch')} polls instead. To be told of all: ${command('sudo', 'sysctl', 'fs.inotify.max_user_watches=524288')}.`,
   );
 }
 

@@ -67,6 +67,7 @@ async function* usable(context: DoctorContext): AsyncIterable<Finding> {
 async function* values(context: DoctorContext): AsyncIterable<Finding> {
   if (!context.full) return;
   const looks = await context.looks();
+  const allowed = runsAllowed(context);
   for (const [name, content] of await context.contents()) {
     const look = looks.get(name) as RunLook;
     const path = context.shown(truthOf(look).path);
@@ -75,13 +76,13 @@ async function* values(context: DoctorContext): AsyncIterable<Finding> {
       yield findingOf('run-unusable', path, content.error, AGAIN);
       continue;
     }
-    if (content.notFinite !== undefined) {
+    if (content.notFinite !== undefined && !allowed.has(name)) {
       const { rows, first } = content.notFinite;
       yield finding(
         'run-not-finite',
         path,
-        `${rows} ${rows === 1 ? 'row holds' : 'rows hold'} NaN or infinity, the first is row ${first}: no index can be built of it`,
-        'Embed these sequences again, or remove their rows.',
+        `${rows} ${rows === 1 ? 'row holds' : 'rows hold'} NaN or infinity, the first is row ${first}: a reference refuses them, and no index can be built of them`,
+        'Embed these sequences again, or remove their rows; `with: {non-finite: allow}` in the target of a reference takes them as they are.',
       );
     }
     const known = recalled(context, look.run);
@@ -95,6 +96,17 @@ async function* values(context: DoctorContext): AsyncIterable<Finding> {
       );
     }
   }
+}
+
+/** Names of the runs that only references take which were told to take such values. */
+function runsAllowed({ steps }: DoctorContext): Set<string> {
+  const takers = steps.filter(({ rule }) => rule.name === 'consolidate');
+  const allows = ({ params }: Step): boolean =>
+    (params as { 'non-finite'?: unknown })['non-finite'] === 'allow';
+  const namesOf = (some: readonly Step[]) =>
+    some.flatMap(({ inputs }) => inputs.flatMap(({ name }) => name ?? []));
+  const refused = new Set(namesOf(takers.filter((step) => !allows(step))));
+  return new Set(namesOf(takers.filter(allows)).filter((name) => !refused.has(name)));
 }
 
 /** The digest that was remembered of a run as it is by its stat. */

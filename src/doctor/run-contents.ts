@@ -3,8 +3,9 @@
  * is read once. Knows no reference.
  */
 import { ArrayHasher } from '../arrays/digest.js';
-import { rowsNotFinite } from '../arrays/finite-rows.js';
+import { firstNonFinite } from '../arrays/finite.js';
 import { openArray } from '../arrays/open.js';
+import { type ArrayShape, type RowBlock, rowBytes } from '../arrays/types.js';
 import { fileDigest } from '../engine/store.js';
 import type { ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
@@ -88,4 +89,13 @@ async function readArray(
   } finally {
     await reader.close();
   }
+}
+
+/** Row numbers, ascending, of the rows in a block that hold NaN or infinity. */
+function rowsNotFinite({ start, rows, bytes }: RowBlock, shape: ArrayShape): number[] {
+  if (firstNonFinite(bytes, shape.dtype) === -1) return [];
+  const row = rowBytes(shape);
+  return Array.from({ length: rows }, (_, i) => i)
+    .filter((i) => firstNonFinite(bytes.subarray(i * row, (i + 1) * row), shape.dtype) !== -1)
+    .map((i) => start + i);
 }

@@ -16,6 +16,7 @@ const FRESH_MS = 1000;
 
 export class FileClock {
   private passed = 0n;
+  private looking: Promise<bigint> | undefined;
   private lookedAt = Number.NEGATIVE_INFINITY;
   /** The file system of the folder, or of the one above where it is not there yet. */
   readonly dev: bigint | undefined;
@@ -34,11 +35,19 @@ export class FileClock {
     if (this.now !== undefined) return BigInt(Math.floor(this.now())) * 1_000_000n;
     const isFresh = performance.now() - this.lookedAt < FRESH_MS;
     if (isFresh && this.passed >= wanted) return this.passed;
-    this.lookedAt = performance.now();
+    // One look serves all who ask meanwhile.
+    this.looking ??= this.look().finally(() => {
+      this.looking = undefined;
+    });
+    return this.looking;
+  }
+
+  private async look(): Promise<bigint> {
     this.passed = await this.port.probe(this.directory).then(
       ({ mtimeNs }) => mtimeNs,
       () => 0n,
     );
+    this.lookedAt = performance.now();
     return this.passed;
   }
 }

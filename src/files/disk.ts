@@ -334,7 +334,7 @@ export const disk: Port = {
   },
 
   async probe(directory) {
-    const path = temporaryName(join(directory, 'clock'), 'clock');
+    const path = temporaryName(join(directory, 'clock'));
     const handle = await fsp.open(path, 'wx');
     try {
       return toStat(await handle.stat({ bigint: true }));

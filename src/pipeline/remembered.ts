@@ -13,7 +13,7 @@ import type { Pipeline, RuleFinder, Target } from './load.js';
 import { pipelineSchema } from './schema.js';
 
 /** Raise when the same text comes to mean another pipeline. */
-const FORMAT = 2;
+const FORMAT = 3;
 
 interface Remembered extends Omit<Pipeline, 'targets'> {
   of: string;
@@ -41,7 +41,7 @@ export async function recallPipeline(
       rules.set(name, rule);
     }
     const { of, ...pipeline } = known;
-    if (of !== digestOf(text, [...rules.values()])) return undefined;
+    if (of !== digestOf(text, [...rules.values()], pipeline)) return undefined;
     const targets = known.targets.map((target): [string, Target] => [
       target.name,
       {
@@ -68,9 +68,8 @@ export async function rememberPipeline(
 ): Promise<void> {
   const targets = [...pipeline.targets.values()];
   try {
-    const known: Remembered = {
+    const known = {
       ...pipeline,
-      of: digestOf(text, [...new Set(targets.map(({ rule }) => rule))]),
       targets: targets.map(({ error: _error, rule, runs, given, ...target }) => ({
         ...target,
         rule: rule.name,
@@ -79,14 +78,17 @@ export async function rememberPipeline(
       })),
     };
     // YAML has values that JSON does not, such as .inf.
-    if (isDeepStrictEqual(JSON.parse(JSON.stringify(known)), known)) await rewriteLog(port, file, [known]);
+    if (!isDeepStrictEqual(JSON.parse(JSON.stringify(known)), known)) return;
+    const of = digestOf(text, [...new Set(targets.map(({ rule }) => rule))], known);
+    await rewriteLog(port, file, [{ ...known, of } satisfies Remembered]);
   } catch {
     // A full disk, or a rule of a user whose parameters are no JSON.
   }
 }
 
-function digestOf(text: string, rules: readonly Rule[]): string {
+/** Of what was read and what came of it. */
+function digestOf(text: string, rules: readonly Rule[], pipeline: Omit<Remembered, 'of'>): string {
   const meanings = rules.map(({ name, version, parameters, fields }) => [name, version, parameters, fields]);
-  const all = [FORMAT, FIRN_VERSION, text, pipelineSchema(), meanings];
+  const all = [FORMAT, FIRN_VERSION, text, pipelineSchema(), meanings, pipeline];
   return createHash('sha256').update(JSON.stringify(all)).digest('hex');
 }

@@ -36,7 +36,7 @@ export interface WatchOptions {
   jobs?: number;
   /** Ends the watch; a build that runs is interrupted. */
   signal: AbortSignal;
-  /** Told everything that happens, in order. */
+  /** Told everything that happens, in order. When it throws, the watch ends and rejects with that. */
   onEvent: (event: WatchEvent) => void;
   /** How long an input has to stay the same until it counts as written, in ms (2000). */
   settleMs?: number;
@@ -91,6 +91,9 @@ class Watch {
   /** Since when there have been inputs that are about to settle. */
   private settlingSince: number | undefined;
   private lastBuildMs: number | undefined;
+  /** Aborts with what the listener threw. */
+  private readonly broken = new AbortController();
+  private readonly signal: AbortSignal;
 
   constructor(
     private readonly options: WatchOptions,
@@ -103,27 +106,41 @@ class Watch {
     this.settleMs = settleMs;
     this.pollMs = pollMs;
     this.lookout = new Lookout({ root: this.root, port, targets, settleMs, now, clock: this.clock });
-    this.alarm = new Alarm(this.clock, options.signal);
-    this.told = new Told(options.onEvent);
+    this.signal = AbortSignal.any([options.signal, this.broken.signal]);
+    this.alarm = new Alarm(this.clock, this.signal);
+    this.told = new Told(this.tell);
   }
+
+  private readonly tell = (event: WatchEvent): void => {
+    try {
+      this.options.onEvent(event);
+    } catch (error) {
+      this.broken.abort(error);
+    }
+  };
 
   async close(): Promise<void> {
     await this.folders?.close();
   }
 
   async run(): Promise<{ interrupted: boolean }> {
-    const { signal, onEvent, rescanMs = RESCAN_MS } = this.options;
+    const { signal } = this;
+    const { rescanMs = RESCAN_MS } = this.options;
     await this.lookout.checkPipeline();
     while (!signal.aborted) {
       const began = this.clock();
       const sight = await this.look();
       const lookMs = this.clock() - began;
-      if (sight !== undefined && (await this.buildIfTime(sight))) return { interrupted: true };
-      if (!this.alarm.isHinted && !signal.aborted) onEvent({ type: 'idle', failing: this.failures.steps });
+      const interrupted = sight !== undefined && (await this.buildIfTime(sight));
+      this.broken.signal.throwIfAborted();
+      if (interrupted) return { interrupted };
+      const isIdle = !this.alarm.isHinted && !sight?.unsettled.some(isAboutToSettle);
+      if (isIdle && !signal.aborted) this.tell({ type: 'idle', failing: this.failures.steps });
       const rest = this.pollMs === undefined ? rescanMs : delayOfPolling(this.pollMs, lookMs);
       const next = Math.min(this.clock() + rest, nextSettling(sight?.unsettled ?? []));
       await this.alarm.sleep(next, delayAfterHint(lookMs));
     }
+    this.broken.signal.throwIfAborted();
     return { interrupted: false };
   }
 
@@ -184,7 +201,7 @@ class Watch {
   }
 
   private announce(event: WatchEvent): void {
-    if (!this.isAnnounced) this.options.onEvent(event);
+    if (!this.isAnnounced) this.tell(event);
     this.isAnnounced = true;
   }
 
@@ -218,7 +235,8 @@ class Watch {
     project: Project,
     holdBack: Sight['holdBack'],
   ): Promise<{ summary?: BuildSummary; hasStarted: boolean }> {
-    const { targets = [], jobs = 1, signal, onEvent } = this.options;
+    const { targets = [], jobs = 1 } = this.options;
+    const { signal } = this;
     let hasStarted = false;
     try {
       const summary = await build(project, {
@@ -230,9 +248,9 @@ class Watch {
         command: 'firn watch',
         holdBack,
         failures: this.failures,
-        onEvent(event) {
+        onEvent: (event) => {
           hasStarted ||= event.type === 'start';
-          onEvent({ type: 'build', event });
+          this.tell({ type: 'build', event });
         },
       });
       this.told.problem('build', undefined, true);
@@ -248,14 +266,14 @@ class Watch {
 
   /** Whether somebody else was building. Also ends with the watch. */
   private async waitForOthers(project: Project): Promise<boolean> {
-    const { signal, onEvent } = this.options;
+    const { signal } = this;
     let waited = false;
     for (
       let holder = holderOf(project);
       holder !== undefined && !signal.aborted;
       holder = holderOf(project)
     ) {
-      if (!waited) onEvent({ type: 'locked', holder });
+      if (!waited) this.tell({ type: 'locked', holder });
       waited = true;
       await delay(LOCK_MS, undefined, { signal }).catch(() => undefined);
     }

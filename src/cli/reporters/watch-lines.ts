@@ -99,38 +99,53 @@ function statusText(way: string, waiting: readonly WaitedFor[], failing: readonl
 
 /** The lines of each build that did something, and of the first; what was skipped is told once for each reason. */
 function buildLines(tell: Listener): Listener {
-  const skipped = new Map<string, string>();
+  /** Reasons that were told, by step. */
+  const told = new Map<string, string>();
+  /** What was skipped in this build, which is told if it does something. */
+  let skipped: { event: BuildEvent; id: string; why: string }[] = [];
   let isFirst = true;
   let isNamed = false;
-  const nameBuild = (): void => {
+  const tellAll = (event: BuildEvent): void => {
     if (!isNamed && !isFirst) note(`${formatTime(new Date())} building`);
     isNamed = true;
+    for (const { event, id, why } of skipped) {
+      tell(event);
+      told.set(id, why);
+    }
+    skipped = [];
+    tell(event);
   };
   return (event) => {
     switch (event.type) {
       case 'begin':
         isNamed = false;
-        break;
-      case 'finish': {
-        const { id, status, reasons } = event.outcome;
-        const why = status === 'skipped' ? reasons.map(({ text }) => text).join() : undefined;
-        if (why !== undefined && skipped.get(id) === why) return;
-        if (why === undefined) skipped.delete(id);
-        else skipped.set(id, why);
-        if (status !== 'fresh') nameBuild();
-        break;
-      }
-      case 'end':
-        if (!isFirst && !isNews(event.summary)) return;
-        isFirst = false;
-        break;
+        skipped = [];
+        tell(event);
+        return;
       case 'hashing':
       case 'progress':
-        break;
+        tell(event);
+        return;
+      case 'finish': {
+        const { id, status, reasons } = event.outcome;
+        if (status === 'skipped') {
+          // That it failed was told when it did.
+          const why = reasons.map(({ code, text }) => (code === 'failed' ? '' : text)).join();
+          if (why !== '' && told.get(id) !== why) skipped.push({ event, id, why });
+          return;
+        }
+        told.delete(id);
+        if (status === 'fresh') tell(event);
+        else tellAll(event);
+        return;
+      }
+      case 'end':
+        if (isFirst || isNews(event.summary)) tellAll(event);
+        isFirst = false;
+        return;
       default:
-        nameBuild();
+        tellAll(event);
     }
-    tell(event);
   };
 }
 
