@@ -3,7 +3,7 @@
  * earlier state, so what some record could still restore is needed, unless it was not used for longer than people say.
  * Nothing outside `cache/` is touched, and nothing in it that is not firn's.
  */
-import { dirname, join, relative } from 'node:path';
+import { join, relative } from 'node:path';
 import { journalIn, lockIn, type OpenContext, openContext } from './engine/context.js';
 import { describeHolder, readLock } from './engine/lock.js';
 import { openRecovered } from './engine/plan.js';
