@@ -112,7 +112,9 @@ test('an archive that cannot be reached is said to be so', async () => {
 
 test('what cache gc would remove is what it removes', async () => {
   const project = await builtProject();
+  // What is there still is proven to be firn's by its record, which is kept with all that it names.
   project.write('pipeline.yaml', 'targets: {compressed: {rule: compress}}');
+  project.remove('data/reference');
   const { garbage } = await du(project);
   assert.ok(garbage !== null && garbage > 0);
   const before = bytesBelow(project.path('cache/objects'));
