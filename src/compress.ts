@@ -34,9 +34,11 @@ export async function compressProject(request: CompressRequest): Promise<Project
       advice: 'Use lossless, float16 or mantissa:BITS with 1 to 22 bits.',
     });
   }
+  const { runs, archived } = discoverRuns(port, join(root, places.runsDir));
+  const all = [...runs, ...archived];
   const target = {
     rule: 'compress',
-    runs: filterOf({ patterns, olderThan: request.olderThan }),
+    runs: filterOf({ patterns, olderThan: request.olderThan }, all),
     with: { precision, 'delete-original': deleteOriginal },
   };
   // JSON is YAML: the target is checked as one in pipeline.yaml would be.
@@ -48,8 +50,7 @@ export async function compressProject(request: CompressRequest): Promise<Project
   });
   const pipeline = await loadPipeline('firn compress', text, builtInRule, builtInRuleNames());
   const project = projectOf(pipeline, { root, port, now: Date.now });
-  const { runs, archived } = discoverRuns(port, join(root, places.runsDir));
-  expectNames(patterns, [...runs, ...archived], places.runsDir);
+  expectNames(patterns, all, places.runsDir);
   if (precision !== 'lossless' && deleteOriginal && port.stat(join(root, PIPELINE_FILE)) !== undefined) {
     checkMade(project, await openProject({ directory, port }));
   }

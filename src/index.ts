@@ -32,6 +32,7 @@ export {
   type Project,
   type ProjectOptions,
   type TargetInfo,
+  type WatchRequest,
 } from './library/project.js';
 export type { ReleaseInfo, ReleaseOptions, ReleaseResult, VerifyOptions } from './library/releases.js';
 export { openRun, type ReadOptions, type RunBlock, type RunReader } from './library/run-reader.js';
@@ -45,3 +46,5 @@ export type { ModelVersion } from './runs/versions.js';
 export type { SearchAnswer, Searcher, SearchHit, SearchQuery } from './search.js';
 export type { StepState, TargetStatus } from './status.js';
 export type { VerifyReport } from './verify.js';
+export type { WaitedFor, WatchEvent } from './watch/events.js';
+export type { WatchOptions } from './watch/watch.js';

@@ -8,7 +8,10 @@ import { mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { createNpy } from '../src/arrays/npy-writer.js';
 import { formatJson, safe, safeLines } from '../src/cli/text.js';
+import { disk } from '../src/files/disk.js';
+import { temporaryFolder } from './rig/folder.js';
 import { idsWith, PROGRAM, seededValues, stepOf, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 import { forAll } from './rig/running.js';
@@ -119,6 +122,15 @@ test('every command over them says nothing that a terminal obeys, and JSON is JS
   const project = (await builtProject()).clone();
   const run = `runs-4/${NAMES[4]}`;
   const version = 'v\u202e\n1';
+  mkdirSync(project.path('other'));
+  const rows = NAMES.map((name) => ({ dataset: name, run_id: name, seq_idx: 0, source_file: name }));
+  project.write('other/consolidated_metadata.json', JSON.stringify({ sequences: [...rows, rows[4]] }));
+  const array = await createNpy(disk, project.path('other/consolidated_embeddings.npy'), {
+    dtype: 'f4',
+    dims: 1,
+  });
+  await array.write(new Uint8Array(4 * (NAMES.length + 1)));
+  await array.finish();
   const sequences: string[][] = [
     ['versions', 'register', '--version', version, '--model', 'm\u001b[1m', '--description', 'd\n\u202e'],
     ['versions', 'register', '--version', `w${version}`, '--model', 'm\u001b[1m'],
@@ -129,14 +141,15 @@ test('every command over them says nothing that a terminal obeys, and JSON is JS
     ['versions', 'auto-tag', '--version', version, '--json'],
     ['compress', '--execute', '--json', '--precision', 'float16'],
   ];
-  const check = async (args: string[]): Promise<void> => {
+  const check = async (args: string[]): Promise<number | null> => {
     const { code, stdout, stderr } = await project.firn(...args);
     const what = args.join(' ').slice(0, 80);
-    assert.ok(code !== null && code <= 2, what);
+    assert.ok(code !== null && code <= 2, `${what}: ${code} ${stderr.slice(-1500)}`);
     checkText(stdout, what);
     checkText(stderr, what);
     if ((args.includes('--json') || args.includes('json')) && stdout !== '') JSON.parse(stdout);
     assert.not.match(stderr, /TypeError|RangeError|at .*\.js:/, what);
+    return code;
   };
   for (const args of sequences) await check(args);
   const asked = [
@@ -174,6 +187,25 @@ test('every command over them says nothing that a terminal obeys, and JSON is JS
     ['clean', '--all'],
     ['clean', '--all', '--json'],
     ['adopt', `data/-r\u202e\n"$(touch owned)`],
+    ['adopt', 'other'],
+    ['runs', 'list'],
+    ['runs', 'list', '--json'],
+    ['runs', 'archive', run, '--to', '/nowhere\u202e'],
+    ['runs', 'archive', '--to', 'elsewhere', '--json'],
+    ['runs', 'rm', run],
+    ['runs', 'restore', run],
+    ['du'],
+    ['du', '--json'],
+    ['doctor', '--full', '--all'],
+    ['doctor', '--json'],
+    ['doctor', run],
+    ['cache', 'info'],
+    ['cache', 'gc', '--dry-run', '--json'],
+    ['releases'],
+    ['release', `v1\u202e\n${FORGED}`],
+    ['verify', 'data/reference'],
+    ['verify', `no\u202e\n${FORGED}`],
+    ['build', '--check'],
     ['init'],
     ['unlock'],
     [`\u001b[2J\n${FORGED}`],
@@ -182,7 +214,23 @@ test('every command over them says nothing that a terminal obeys, and JSON is JS
     ['search', '--top-k', `\u202e\n${FORGED}`],
     ['-C', `no\u202e\n${FORGED}`, 'status'],
   ];
-  await forAll(asked, check);
+  await forAll(asked, async (args) => void (await check(args)));
+  const backup = join(temporaryFolder(), 'bag');
+  const [gone, archive] = [`runs-6/${NAMES[6]}`, join(backup, '..', 'archive\u202e\n')];
+  for (const args of [
+    ['backup', backup, '--include', 'runs,inputs,outputs'],
+    ['verify', backup],
+    ['restore', backup, '--dry-run'],
+    ['runs', 'archive', gone, '--to', archive, '--execute'],
+    ['runs', 'list', '--json'],
+    ['build', '-n'],
+    ['runs', 'restore', gone, '--execute'],
+    ['release', 'v1', '--date', '2024-11-30', '--reference', 'reference', '--archive', 'zip'],
+    ['releases', '--json'],
+    ['verify', 'v1'],
+  ])
+    assert.is(await check(args), 0, args.join(' '));
+  assert.ok(project.exists('other/consolidated_metadata.before-adopt.json'));
   assert.not.ok(project.exists('owned'));
   // What is named in JSON is the very name.
   const { targets } = JSON.parse((await project.firn('status', '--json')).stdout) as {
@@ -271,6 +319,29 @@ oracleTest(test, ['xml.etree.ElementTree'], 'DOT is read by Graphviz, SVG is wel
   assert.is(status, 0, stderr);
   const { objects } = JSON.parse(stdout) as { objects: { name: string }[] };
   assert.is(objects.length, count);
+});
+
+test('the name of a run is that run, and no pattern for others', async () => {
+  const project = new TestProject(
+    'targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n',
+  );
+  const names = ['A/r1', 'A/r[1]', 'A/a*', 'A/ab', 'A/{a,b}', 'A/b', 'A/q?', 'A/qq', 'A/back\\slash'];
+  for (const [i, name] of names.entries()) await project.writeRun(name, { seed: i + 1 });
+  await project.build();
+  const chosen = async (...words: string[]) =>
+    (
+      JSON.parse((await project.firn('compress', '--json', ...words)).stdout) as { runs: { run: string }[] }
+    ).runs
+      .map(({ run }) => run)
+      .sort();
+  for (const name of names) assert.equal(await chosen(name), [name]);
+  assert.equal(await chosen('r[1]'), ['A/r[1]']);
+  assert.equal(await chosen('A/r[1-9]'), ['A/r1']);
+  assert.equal(await chosen('A/{r1,b}'), ['A/b', 'A/r1']);
+  const removed = await project.firn('runs', 'rm', 'A/r[1]', 'A/a*', '--execute');
+  assert.is(removed.code, 0, removed.stderr);
+  for (const name of names)
+    assert.is(project.exists(`consolidated_data/runs/${name}`), name !== 'A/r[1]' && name !== 'A/a*', name);
 });
 
 test('names that are not UTF-8 are passed over by name, and no other file is read in their place', async () => {

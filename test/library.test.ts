@@ -285,4 +285,25 @@ test('nothing is printed, and the process ends by itself when the work is done',
   assert.equal([stdout, stderr, status], ['', '', 42]);
 });
 
+test('a watch builds what comes, and ends with the signal', async () => {
+  const lab1 = await lab();
+  const project = await openProject({ directory: lab1.root });
+  const stop = new AbortController();
+  let ran = 0;
+  let came: Promise<unknown> | undefined;
+  const { interrupted } = await project.watch({
+    signal: stop.signal,
+    settleMs: 0,
+    onEvent(event) {
+      if (event.type === 'build' && event.event.type === 'end') ran += event.event.summary.ran;
+      if (event.type !== 'idle') return;
+      if (ran === 2) came ??= lab1.writeRun('C/r1', { seed: 3 });
+      if (ran === 4) stop.abort();
+    },
+  });
+  await came;
+  assert.is(interrupted, false);
+  assert.is((await project.plan()).upToDate, true);
+});
+
 test.run();

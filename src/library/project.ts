@@ -8,6 +8,7 @@ import type { PlannedStep } from '../engine/plan.js';
 import type { BuildRequest, Project as LoadedProject } from '../project.js';
 import type { TargetStatus } from '../status.js';
 import type { VerifyReport } from '../verify.js';
+import type { WatchOptions } from '../watch/watch.js';
 import { DataManager } from './data-manager.js';
 import type { ReleaseOptions, ReleaseResult, VerifyOptions } from './releases.js';
 
@@ -26,6 +27,9 @@ export interface PlanRequest {
   /** The call then rejects with the signal's reason. */
   signal?: AbortSignal;
 }
+
+/** What to watch, and how. */
+export type WatchRequest = Omit<WatchOptions, 'directory'>;
 
 /** What a build would do. */
 export interface BuildPlan {
@@ -65,6 +69,13 @@ export interface Project {
    * stops and rejects with that.
    */
   build(request?: BuildRequest): Promise<BuildSummary>;
+  /**
+   * Builds now and at every change until the signal aborts, and resolves then; `interrupted`: a build was cut off by that.
+   * Steps that fail are told and tried again when what they read has changed. When `onEvent` throws, the watch ends and
+   * rejects with that.
+   * @throws FirnError when pipeline.yaml is wrong at the beginning; later that is told, and the last good one stays in use
+   */
+  watch(request: WatchRequest): Promise<{ interrupted: boolean }>;
   /**
    * Copies a reference under a tag: immutable, checksummed, with its provenance. The same release again is found and not
    * made anew.
@@ -108,6 +119,10 @@ export async function openProject(options: ProjectOptions = {}): Promise<Project
       return targetStatus(await load(directory), request);
     },
     build: (request = {}) => build(directory, request),
+    async watch(request) {
+      const { watchProject } = await import('../watch/watch.js');
+      return watchProject({ ...request, directory });
+    },
     async release(tag, options = {}) {
       const { makeRelease } = await import('./releases.js');
       return makeRelease(directory, tag, options);

@@ -77,7 +77,7 @@ async function jobsOf(life: Life, request: ArchiveRequest): Promise<Job[]> {
   const all = [...runs, ...archived].sort(byName);
   expectNames(request.patterns, all, pipeline.runsDir);
   const nowMs = project.now();
-  const selected = selectRuns(all, filterOf(request), { versionOf: () => undefined, nowMs });
+  const selected = selectRuns(all, filterOf(request, all), { versionOf: () => undefined, nowMs });
   const registry = loadRegistry(port, join(root, pipeline.versionsFile));
   const jobs: Job[] = [];
   for (const run of selected) {

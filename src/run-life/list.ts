@@ -147,7 +147,7 @@ function choose(
   context: { versionOf: (name: string) => string | undefined; nowMs: number },
 ): Run[] {
   const { dataset, run, version, olderThan, text = [] } = request;
-  const aged = filterOf({ patterns: [], olderThan });
+  const aged = filterOf({ patterns: [], olderThan }, []);
   const filter = {
     ...(dataset === undefined ? {} : { dataset: [...dataset] }),
     ...(run === undefined ? {} : { run: [...run] }),

@@ -107,7 +107,7 @@ async function jobsOf(life: Life, request: RemoveRequest): Promise<Job[]> {
     all,
     pipeline.runsDir,
   );
-  const selected = selectRuns(all, filterOf(request), { versionOf: () => undefined, nowMs: 0 });
+  const selected = selectRuns(all, filterOf(request, all), { versionOf: () => undefined, nowMs: 0 });
   const jobs: Job[] = [];
   for (const name of cutOff) {
     const directory = hiddenFolder(runsDir, name);

@@ -102,7 +102,8 @@ function jobsOf({ port, root, runsDir }: Place, request: RestoreRequest): Job[] 
   const noted = [...runs, ...archived].filter(({ stub }) => stub !== undefined).sort(byName);
   // One that is not archived is where it should be.
   expectNames(request.patterns, [...runs, ...archived], runsDir);
-  const selected = selectRuns(noted, filterOf(request), { versionOf: () => undefined, nowMs: 0 });
+  const filter = filterOf(request, [...runs, ...archived]);
+  const selected = selectRuns(noted, filter, { versionOf: () => undefined, nowMs: 0 });
   return selected.map((run) => jobOf(port, root, run, request));
 }
 

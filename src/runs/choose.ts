@@ -15,13 +15,23 @@ export interface RunChoice {
 /** As many names as advice can hold. */
 const SUGGESTED = 20;
 
-/** The filter that a target would have for these runs. FirnError (usage) for what is no duration. */
-export function filterOf({ patterns, olderThan }: RunChoice): RunFilter {
+/**
+ * The filter that a target would have for these of the `runs`. What is the name of one of them is that run, whatever it would
+ * match as a pattern. FirnError (usage) for what is no duration.
+ */
+export function filterOf({ patterns, olderThan }: RunChoice, runs: readonly Run[]): RunFilter {
   if (patterns.length === 0 && olderThan === undefined) return 'all';
+  const names = new Set(runs.flatMap(({ name, run }) => [name, run]));
+  const run = patterns.map((pattern) => wholeName(names.has(pattern) ? literal(pattern) : pattern));
   return {
-    ...(patterns.length === 0 ? {} : { run: patterns.map(wholeName) }),
+    ...(patterns.length === 0 ? {} : { run }),
     ...(olderThan === undefined ? {} : { 'older-than': durationOf(olderThan) }),
   };
+}
+
+/** A pattern that matches this text only. */
+function literal(name: string): string {
+  return name.replace(/[\\*?[\]{},]/g, '\\$&');
 }
 
 /** A pattern without `/` is for the run in any dataset. */
@@ -51,5 +61,5 @@ export function expectNames(patterns: readonly string[], runs: readonly Run[], r
 }
 
 function selectByName(runs: readonly Run[], pattern: string): Run[] {
-  return selectRuns(runs, { run: wholeName(pattern) }, { versionOf: () => undefined, nowMs: 0 });
+  return selectRuns(runs, filterOf({ patterns: [pattern] }, runs), { versionOf: () => undefined, nowMs: 0 });
 }
