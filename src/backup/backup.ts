@@ -113,7 +113,7 @@ export async function backupProject(request: BackupRequest): Promise<BackupResul
 /** Before anything is made: is there something to back up, and may it go there? */
 function expectSources(request: BackupRequest): void {
   const { port, root, directory, pipeline } = request;
-  const { files, references } = gatherSources({ ...request, include: new Set() });
+  const { files, references } = gatherSources({ ...request, include: new Set(request.include) });
   const made = [...(pipeline.targets?.values() ?? [])].flatMap(({ rule, out }) =>
     rule.name === 'consolidate' ? out : out.map(fixedFolder),
   );
