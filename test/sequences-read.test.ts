@@ -14,6 +14,7 @@ import { FastqParser } from '../src/sequences/fastq.js';
 import type { NamedSequence, SequenceParser } from '../src/sequences/lines.js';
 import { readSequences } from '../src/sequences/read.js';
 import { temporaryFolder } from './rig/folder.js';
+import { holds } from './rig/property.js';
 
 const s = suite('reading sequences');
 const folder = temporaryFolder();
@@ -292,8 +293,9 @@ const records = fc.array(fc.record({ name: names, sequence: letters }, { noNullP
 const cuts = fc.array(fc.nat(), { maxLength: 12 });
 const lineEnd = fc.constantFrom('\n', '\r\n');
 
-s('FASTA: the same whatever the width of its lines and wherever it is cut into blocks', () => {
-  fc.assert(
+s('FASTA: the same whatever the width of its lines and wherever it is cut into blocks', async () => {
+  await holds(
+    300,
     fc.property(records, cuts, lineEnd, fc.integer({ min: 1, max: 9 }), (list, at, end, width) => {
       const text = list
         .map(({ name, sequence }) =>
@@ -302,19 +304,18 @@ s('FASTA: the same whatever the width of its lines and wherever it is cut into b
         .join('');
       assert.equal(parsed(new FastaParser('p', 1), text, at), list);
     }),
-    { numRuns: 300 },
   );
 });
 
-s('FASTQ: the same wherever it is cut into blocks', () => {
-  fc.assert(
+s('FASTQ: the same wherever it is cut into blocks', async () => {
+  await holds(
+    300,
     fc.property(records, cuts, lineEnd, (list, at, end) => {
       const text = list
         .map(({ name, sequence }) => [`@${name}`, sequence, '+', '@'.repeat(sequence.length), ''].join(end))
         .join('');
       assert.equal(parsed(new FastqParser('p', 1), text, at), list);
     }),
-    { numRuns: 300 },
   );
 });
 
