@@ -152,6 +152,11 @@ function garbageIn(
   const cache = cacheDirectory(project);
   const steps = new Map(project.graph.order.map((step) => [step.id, step]));
   const isThere = (path: string): boolean => port.stat(join(root, path)) !== undefined;
+  // The steps that made archived runs are not in the pipeline until these come back.
+  const away = new Set(
+    project.archived.map(({ dataset, run }) => `${project.pipeline.runsDir}/${dataset}/${run}`),
+  );
+  const isAway = ({ path }: { path: string }): boolean => away.has(path.slice(0, path.lastIndexOf('/')));
   const stored = store.objects();
   const removed = new Map<string, string>();
   const oldest = olderThanMs === undefined ? undefined : BigInt(project.now() - olderThanMs) * 1_000_000n;
@@ -183,7 +188,7 @@ function garbageIn(
         step !== undefined &&
         step.rule.stored !== false &&
         record.outputs.every((output) => has.has(output.stored ?? output.digest));
-      const isKept = isLatest && (step !== undefined || holdsRetained(record));
+      const isKept = isLatest && (step !== undefined || holdsRetained(record) || record.outputs.some(isAway));
       if (!isKept && !proves && !restores) dropped.push(record);
       else for (const output of record.outputs) needed.add(output.stored ?? output.digest);
     }

@@ -200,6 +200,11 @@ ${REFERENCE.replace('runs: all', 'runs: {version: kmer-4}')}  compressed: {rule:
     assert.not.ok(project.exists(`${RUNS}/A/r1/embeddings.npy`));
     assert.equal(project.digests('data'), before);
   }
+  // What made it is not forgotten with what nothing needs.
+  await archive_(project, ['A/r2'], temporaryFolder());
+  assert.is((await project.firn('cache', 'gc')).code, 0);
+  await restore(project, ['A/r2']);
+  assert.equal(idsWith(await project.build(), 'ran'), []);
   const why = await project.firn('why', 'embedded:A/r1');
   assert.match(
     why.stdout,
@@ -258,6 +263,19 @@ test('versions know archived runs', async () => {
   assert.match(stdout, /tagged A\/r1\n/);
   const sides = JSON.parse((await project.firn('versions', 'compare', 'v1', 'v2', '--json')).stdout).sides;
   assert.equal([sides[0].rows, sides[0].knownRuns], [60, 3]);
+});
+
+test('a backup without runs knows where archived ones are', async () => {
+  const { project } = await archivedProject();
+  const [bag, place] = [temporaryFolder(), new TestProject()];
+  assert.is((await project.firn('backup', bag)).code, 0);
+  assert.is((await place.firn('restore', bag)).code, 0);
+  const runs = readdirSync(place.path(RUNS), { recursive: true, encoding: 'utf8' }).sort();
+  assert.equal(runs, ['A', 'A/r1', 'A/r1/archived.json']);
+  await restore(place);
+  await place.build();
+  assert.equal(place.reference().retained, ['A/r2', 'B/r1']);
+  assert.equal(place.reference().rowsOf('A/r1'), seededValues(1, 160));
 });
 
 test('an altered stub is an error that names it, and no row is lost', async () => {

@@ -91,6 +91,22 @@ test('a target that is gone: its records and stored outputs go, but for files th
   assert.is((await project.build()).failed, 0);
 });
 
+test('records of steps that made what is in an archived run stay: it comes back as firn’s', async () => {
+  const project = new TestProject(`targets:
+  compressed: {rule: compress, runs: all, with: {precision: float16}}
+  reference: {rule: consolidate, runs: all, out: data/reference}
+`);
+  await project.writeRun('A/r1', { seed: 1, rows: 200 });
+  await project.build();
+  assert.is((await project.build()).fresh, 2);
+  assert.is((await project.firn('runs', 'archive', '--to', 'away', 'A/r1', '--execute')).code, 0);
+  assert.not.ok(project.exists('consolidated_data/runs/A/r1/embeddings.npz'));
+  assert.equal((await gc(project)).records, []);
+  assert.is((await project.firn('runs', 'restore', '--execute')).code, 0);
+  const again = await project.build();
+  assert.equal([again.fresh, again.failed], [2, 0]);
+});
+
 test('--older-than: what was not used for so long goes, and going back costs a computation', async () => {
   const project = await twoStates();
   const old = Date.now() / 1000 - 40 * 86_400;

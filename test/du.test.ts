@@ -44,6 +44,7 @@ interface Du {
     tooLarge: number;
     unreadable: number;
   } | null;
+  garbage: number | null;
   originals: { runs: number; bytes: number };
   disks: { free: number; total: number; holds: string[] }[];
   rate: {
@@ -107,6 +108,17 @@ test('an archive that cannot be reached is said to be so', async () => {
   execFileSync('rm', ['-r', `${archive}/B`]);
   const { stdout } = await project.firn('du');
   assert.match(stdout, /archive \/.* 768 B +1 run, 1 of them not reachable now/);
+});
+
+test('what cache gc would remove is what it removes', async () => {
+  const project = await builtProject();
+  project.write('pipeline.yaml', 'targets: {compressed: {rule: compress}}');
+  const { garbage } = await du(project);
+  assert.ok(garbage !== null && garbage > 0);
+  const before = bytesBelow(project.path('cache/objects'));
+  assert.is((await project.firn('cache', 'gc')).code, 0);
+  assert.is(before - bytesBelow(project.path('cache/objects')), garbage);
+  assert.is((await du(project)).garbage, 0);
 });
 
 test('originals beside lossless copies are known exactly', async () => {

@@ -6,11 +6,11 @@ import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
 import { buildHere, nothingToDo } from './rig/build-here.js';
 import { filesOf, journals } from './rig/faults.js';
-import { mountLacks, rerunWhereMountsWork, SmallDisk, unmount } from './rig/mounts.js';
+import { inMountNamespace, mountLacks, SmallDisk, unmount } from './rig/mounts.js';
 import { TestProject } from './rig/project.js';
 import { testWhere } from './rig/strace.js';
 
-rerunWhereMountsWork(import.meta.url);
+inMountNamespace(import.meta.url);
 const test = suite('full disk');
 const lacks = mountLacks();
 

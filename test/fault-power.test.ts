@@ -8,10 +8,11 @@ import { disk } from '../src/files/disk.js';
 import { buildHere, nothingToDo } from './rig/build-here.js';
 import { bury, type Files, filesOf, journals } from './rig/faults.js';
 import { FaultyPort } from './rig/faulty-port.js';
-import { Ext4, ext4Lacks } from './rig/mounts.js';
+import { Ext4, ext4Lacks, inMountNamespace } from './rig/mounts.js';
 import { TestProject } from './rig/project.js';
 import { testWhere } from './rig/strace.js';
 
+inMountNamespace(import.meta.url);
 const test = suite('power cuts');
 const lacks = ext4Lacks();
 

@@ -12,12 +12,11 @@ import { errnoOf, FirnError } from '../errors.js';
 import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
-import { isoLocal } from '../runs/versions.js';
 import { Workers } from '../workers/pool.js';
-import { INFO_FILE } from './bag-info.js';
-import { type Copies, judgeReference, judgeRelease } from './consistent.js';
 import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
-import { type Extra, formatNotes, type Notes } from './notes.js';
+import { judgeGroups } from './judge-groups.js';
+import type { Extra, Notes } from './notes.js';
+import { isUpToDate, settle } from './settle.js';
 import { gatherSources, type SourcesRequest } from './sources.js';
 import { noRoom, roomNeeded, type State, stageFiles, type Work } from './stage-files.js';
 import { completeSwitch, decideSwitch, dropStaged, isUnfinished, stagedPath } from './switch.js';
@@ -206,86 +205,6 @@ function emptyResult(include: Extra[], completed: boolean): BackupResult {
     verified: { files: 0, bytes: 0, seconds: 0 },
     completed,
   };
-}
-
-/** References whose files do not fit, and damaged releases, stay in the backup as they are there. */
-async function judgeGroups({ port, directory }: Work, state: State): Promise<void> {
-  const { sources, staged, files, left, result } = state;
-  const copies: Copies = new Map(
-    [...files].map(([path, { digests }]) => {
-      const place = staged.has(path)
-        ? stagedPath(directory, payloadPath(path))
-        : join(directory, payloadPath(path));
-      return [path, { sha256: digests[0], place }];
-    }),
-  );
-  const isHeld = (group: string): boolean =>
-    sources.files.some((source) => source.group === group && state.backup?.files.has(source.path));
-  for (const group of [...sources.references, ...sources.releases]) {
-    if (left.has(group)) continue;
-    const isRelease = sources.releases.includes(group);
-    const { problem, remark } = isRelease
-      ? judgeRelease(port, group, copies)
-      : await judgeReference(port, group, copies);
-    if (remark !== undefined) result.remarks.push({ path: group, message: remark });
-    if (problem === undefined) continue;
-    const kept = isHeld(group) ? 'in the backup it stays as it was' : 'it is backed up as it is';
-    result.problems.push({ path: group, message: `${problem}; ${kept}` });
-    left.add(group);
-  }
-  for (const { path, group } of sources.files) {
-    if (group === undefined || !left.has(group) || !isHeld(group)) continue;
-    const held = state.backup?.files.get(path);
-    if (held !== undefined) files.set(path, held);
-    else files.delete(path);
-    if (staged.delete(path)) await port.unlink(stagedPath(directory, payloadPath(path))).catch(ignoreAbsent);
-  }
-}
-
-function ignoreAbsent(error: unknown): void {
-  if (errnoOf(error) !== 'ENOENT') throw error;
-}
-
-/** What becomes of files that left the project; what firn notes of all. */
-function settle({ root, project = root, prune = false, now }: Work, state: State): Notes {
-  const { backup, sources, files, staged, left, result } = state;
-  const isLeft = (path: string): boolean => [...left].some((group) => path.startsWith(`${group}/`));
-  result.unchanged = [...files.keys()].filter((path) => !staged.has(path)).length;
-  for (const [path, held] of backup?.files ?? []) {
-    if (files.has(path) || staged.has(path)) continue;
-    if (isLeft(path)) files.set(path, held);
-    else if (prune) result.pruned.push(path);
-    else {
-      const retained = held.note.retained ?? isoLocal(new Date(now())).slice(0, 10);
-      files.set(path, { ...held, note: { ...held.note, retained } });
-    }
-  }
-  result.copied = [...staged.keys()].sort();
-  result.copiedBytes = [...staged.values()].reduce((sum, { bytes }) => sum + bytes, 0);
-  result.retained = [...files]
-    .filter(([, { note }]) => note.retained !== undefined)
-    .map(([path]) => path)
-    .sort();
-  result.pruned.sort();
-  result.links = sources.otherLinks;
-  result.files = files.size;
-  result.bytes = [...files.values()].reduce((sum, { note }) => sum + note.size, 0);
-  const merged = <T>(old: Map<string, T> | undefined, current: Map<string, T>): Map<string, T> =>
-    new Map([...(prune ? [] : (old ?? [])), ...current]);
-  return {
-    project,
-    include: state.include,
-    files: new Map([...files].map(([path, { note }]) => [path, note])),
-    folders: merged(backup?.notes.folders, sources.folders),
-    links: merged(backup?.notes.links, sources.links),
-  };
-}
-
-function isUpToDate({ backup, staged, result }: State, notes: Notes): boolean {
-  if (backup === undefined || staged.size > 0 || result.pruned.length > 0) return false;
-  // Somebody's change of bag-info.txt is taken over, so that the bag is valid again.
-  if (backup.findings.some(({ path, code }) => path === INFO_FILE && code !== 'oxum')) return false;
-  return formatNotes(backup.notes) === formatNotes(notes);
 }
 
 /** Reads back what was written. */

@@ -5,10 +5,10 @@ import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { TEMPORARY_PREFIX } from '../files/temporary.js';
+import type { BagFinding } from './bag.js';
 import { DECLARATION_FILE, type InfoElement, PAYLOAD_FOLDER } from './bag-info.js';
 import { manifestName } from './manifest.js';
 import { type FileNote, NOTES_FILE, type Notes, parseNotes } from './notes.js';
-import type { BagFinding } from './read-bag.js';
 import { isUnfinished } from './switch.js';
 import { verifyBag } from './verify-bag.js';
 

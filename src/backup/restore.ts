@@ -10,10 +10,10 @@ import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import { Workers } from '../workers/pool.js';
+import type { BagFinding } from './bag.js';
 import { BAG_LOCK, type Backup, isBelow, readBackup, realPlace } from './destination.js';
 import { planRestore, type RestoreItem } from './plan-restore.js';
 import { putBack } from './put-back.js';
-import type { BagFinding } from './read-bag.js';
 import { completeSwitch, isUnfinished } from './switch.js';
 import { verifyBag } from './verify-bag.js';
 

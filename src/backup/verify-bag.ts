@@ -10,10 +10,12 @@ import { errnoOf, FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { reasonOf } from '../system-errors.js';
 import type { Workers } from '../workers/pool.js';
+import { type Bag, type BagFinding, find, type Manifest, majorOf } from './bag.js';
+import { lookUp } from './bag-files.js';
 import { INFO_FILE, infoValues, parseOxum } from './bag-info.js';
 import { foldName } from './bag-paths.js';
 import { isKnownAlgorithm } from './manifest.js';
-import { type Bag, type BagFinding, find, lookUp, type Manifest, majorOf, readBag } from './read-bag.js';
+import { readBag } from './read-bag.js';
 import { isUnfinished } from './switch.js';
 
 export interface VerifyBagOptions {

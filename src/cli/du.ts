@@ -36,11 +36,12 @@ What compressing would save is measured on a sample of the runs, and not assumed
 
 function reportJson({ runs, projection, rate, ...report }: DuReport): object {
   const { each: _each, ...sizes } = runs;
-  const { nowMs: _now, dated, compressing, ...rest } = report;
+  const { nowMs: _now, dated, compressing, garbage, ...rest } = report;
   return {
     runs: sizes,
     ...rest,
     compressing: compressing ?? null,
+    garbage: garbage ?? null,
     rate:
       rate === undefined
         ? { tooFewRuns: true, dated }
@@ -113,7 +114,7 @@ function rowsOf({ runs, references, releases, cache, archives }: DuReport): [str
   return rows;
 }
 
-function savings({ compressing, originals, cache }: DuReport): string[] {
+function savings({ compressing, originals, cache, garbage }: DuReport): string[] {
   const lines = ['what could be freed:'];
   if (originals.runs > 0) {
     lines.push(
@@ -121,9 +122,11 @@ function savings({ compressing, originals, cache }: DuReport): string[] {
     );
   }
   if (compressing !== undefined) lines.push(...compressingLines(compressing));
+  if (garbage !== undefined && garbage > 0)
+    lines.push(`  ${formatBytes(garbage)}: what nothing needs any more in cache/ (firn cache gc)`);
   if (cache.objects > 0) {
     lines.push(
-      `  ${formatBytes(cache.objects)}: stored outputs in cache/, which only spare time when you go back`,
+      `  ${formatBytes(cache.objects)}: all stored outputs in cache/, which only spare time when you go back`,
     );
   }
   if (lines.length === 1) lines.push('  nothing that firn knows of');

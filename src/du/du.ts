@@ -1,11 +1,12 @@
 /** What takes room in a project, what could be freed, and how much more fits. Writes nothing and prints nothing. */
 import { join, resolve } from 'node:path';
 import { atOnce } from '../at-once.js';
+import { findGarbage } from '../cache.js';
 import { disk } from '../files/disk.js';
 import { nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace, Port } from '../files/port.js';
 import type { Pipeline } from '../pipeline/load.js';
-import { CACHE_FOLDER, projectPlaces } from '../project.js';
+import { CACHE_FOLDER, openProject, projectPlaces } from '../project.js';
 import { DEFAULT_REFERENCE } from '../reference/files.js';
 import { type ProjectReference, readReferences } from '../run-life/references.js';
 import { readStub } from '../runs/archived.js';
@@ -55,6 +56,8 @@ export interface DuReport {
   cache: CacheSizes & { limit: number };
   archives: ArchiveSizes[];
   compressing: CompressionEstimate | undefined;
+  /** Bytes that `firn cache gc` would remove; undefined where the pipeline cannot be read. */
+  garbage: number | undefined;
   /** Originals beside a lossless copy that firn made and that is smaller. */
   originals: { runs: number; bytes: number };
   disks: DiskReport[];
@@ -98,6 +101,7 @@ export async function measure(request: DuRequest): Promise<DuReport> {
     cache,
     archives: sizesOfArchives(port, root, [...runs, ...archived]),
     compressing,
+    garbage: await garbageIn(request),
     originals: await spareOriginals(port, runs),
     disks: disksOf(places, built).map(({ space: { total, free }, holds }) => ({ total, free, holds })),
     rate,
@@ -170,6 +174,17 @@ function dateOf(port: Port, run: Run, nowMs: number): number {
     if (said <= nowMs) return said;
   }
   return nowMs - ageMs(run, nowMs);
+}
+
+/** What nothing in the cache is needed for any more. */
+async function garbageIn({ directory, port = disk, signal }: DuRequest): Promise<number | undefined> {
+  try {
+    const { objects, leftovers } = await findGarbage(await openProject({ directory, port }), { signal });
+    return [...objects, ...leftovers].reduce((sum, { bytes }) => sum + bytes, 0);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return undefined;
+  }
 }
 
 /** Exactly known: the copy is there, and says that it is the same. */

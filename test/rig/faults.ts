@@ -16,7 +16,6 @@
  */
 import {
   copyFileSync,
-  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -28,14 +27,13 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import type { Test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { Port } from '../../src/files/port.js';
 import { type Change, type Fault, FaultyPort, systemError } from './faulty-port.js';
-import { removeFolder, temporaryFolder } from './folder.js';
+import { MEMORY, removeFolder, temporaryFolder } from './folder.js';
 import { PowerCut, SURVIVALS, type Survival } from './power-cut.js';
 import { TestProject } from './project.js';
 import { swiftDisk } from './swift-disk.js';
@@ -284,9 +282,7 @@ export function journals(project: TestProject): string[] {
   return project.exists('cache/journal') ? readdirSync(project.path('cache/journal')) : [];
 }
 
-/** Thousands of copies come and go, and none of them is much: a disk that others keep busy would make them wait. */
-const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
-
+/** Thousands of copies come and go, and none of them is much. */
 function inMemory(): TestProject {
   return new TestProject(undefined, temporaryFolder(MEMORY));
 }

@@ -1,5 +1,5 @@
 /** Folders for tests, which go when the process ends. */
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -7,6 +7,9 @@ const made: string[] = [];
 process.on('exit', () => {
   for (const folder of made) removeFolder(folder);
 });
+
+/** Where a disk that others keep busy makes nobody wait; in memory, where there is such a place. */
+export const MEMORY = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 export function temporaryFolder(parent = tmpdir()): string {
   const folder = mkdtempSync(join(parent, 'firn-test-'));

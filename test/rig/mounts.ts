@@ -3,11 +3,11 @@
  * it is in use, as a power cut would leave it. Both need rights that not every machine gives.
  */
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { temporaryFolder } from './folder.js';
+import { MEMORY, temporaryFolder } from './folder.js';
 
 function run(program: string, ...args: string[]): string | undefined {
   const { status, stderr, error } = spawnSync(program, args, { encoding: 'utf8' });
@@ -53,12 +53,13 @@ export class SmallDisk {
 }
 
 /**
- * Where this user may mount nothing, runs the calling test file again as the root of a namespace of its own, and ends as that
- * one does. Where that is not allowed either, returns.
+ * Runs the calling test file again in a mount namespace of its own, and ends as that one does: its file systems go with it,
+ * however it ends. Who is not root becomes it in there. Where that is not allowed, returns.
  */
-export function rerunWhereMountsWork(file: string): void {
-  if (mountLacks() === undefined || process.env.FIRN_TEST_UNSHARED !== undefined) return;
-  const unshare = ['--user', '--map-root-user', '--mount'];
+export function inMountNamespace(file: string): void {
+  if (process.env.FIRN_TEST_UNSHARED !== undefined) return;
+  const root = process.getuid?.() === 0 ? [] : ['--user', '--map-root-user'];
+  const unshare = [...root, '--mount'];
   if (run('unshare', ...unshare, 'mount', '-t', 'tmpfs', 'firn-test', tmpdir()) !== undefined) return;
   const env = { ...process.env, FIRN_TEST_UNSHARED: '1' };
   const { status } = spawnSync('unshare', [...unshare, process.execPath, fileURLToPath(file)], {
@@ -83,7 +84,7 @@ export function mountLacks(): string | undefined {
  * (`noauto_da_alloc`): what is in the file is what was synced, and what went along with it.
  */
 export class Ext4 {
-  private readonly folder = temporaryFolder();
+  private readonly folder = temporaryFolder(MEMORY);
   readonly path = join(this.folder, 'mounted');
   private readonly image = join(this.folder, 'image');
   private copies = 0;
@@ -100,7 +101,7 @@ export class Ext4 {
     this.copies += 1;
     const image = join(this.folder, `copy-${this.copies}`);
     const path = join(this.folder, `after-${this.copies}`);
-    copyFileSync(this.image, image);
+    must('cp', '--sparse=always', this.image, image);
     const problem = mount(path, '-o', 'loop', image);
     if (problem !== undefined) throw new Error(problem);
     return {
