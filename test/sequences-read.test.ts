@@ -1,4 +1,5 @@
 /** Reading FASTA and FASTQ: what is understood, what is refused and where. */
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
@@ -189,6 +190,23 @@ for (const [what, content, line, message] of wrong) {
     }
   });
 }
+
+s('a pipe and a device are named, and not waited for', async () => {
+  const pipe = join(temporaryFolder(), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const path of [pipe, '/dev/zero']) {
+    try {
+      for await (const _ of readSequences(disk, path));
+      assert.unreachable();
+    } catch (error) {
+      assert.instance(error, FirnError);
+      assert.match(
+        (error as FirnError).format(),
+        /is a pipe or a device; only files are read\n {2}Write the sequences/,
+      );
+    }
+  }
+});
 
 s('a missing file and a folder are named', async () => {
   for (const [path, kind] of [
