@@ -203,7 +203,7 @@ test('lines with right checksums that say anything: no crash, nothing outside, n
   const logs = new Map(FILES.map((name) => [name, readLog(disk, join(cache, name)).entries]));
   const place_ = fc.array(fc.nat(30), { minLength: 1, maxLength: 6 });
   await holds(
-    100,
+    60,
     fc.asyncProperty(fc.constantFrom(...FILES), place_, values, fc.boolean(), async (name, at, by, isAll) => {
       writeFileSync(outside, 'mine');
       write(project, 0);

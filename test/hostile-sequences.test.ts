@@ -41,7 +41,7 @@ function check(bytes: Uint8Array, found: NamedSequence[] | FirnError): void {
 s('anything changed, anywhere', async () => {
   const seen = { read: 0, refused: 0 };
   await holds(
-    6000,
+    3000,
     fc.asyncProperty(fc.constantFrom(...FORMS).chain(damaged), async (bytes) => {
       const found = await outcome(bytes);
       check(bytes, found);
@@ -77,7 +77,7 @@ s('scraps of what such files are made of', async () => {
     '\ufeff',
   );
   await holds(
-    6000,
+    3000,
     fc.asyncProperty(fc.array(scrap, { maxLength: 30 }), fc.boolean(), async (scraps, packed) => {
       const bytes = Buffer.from(scraps.join(''), 'utf8');
       const found = await outcome(packed ? zlib.gzipSync(bytes) : bytes);

@@ -9,6 +9,7 @@ import { loadPipeline } from '../src/pipeline/load.js';
 import { findFiles, matchPattern } from '../src/pipeline/pattern.js';
 import { builtInRule, builtInRuleNames } from '../src/pipeline/rules.js';
 import { TestProject } from './rig/project.js';
+import { holds } from './rig/property.js';
 
 const test = suite('pipeline fuzz');
 
@@ -114,14 +115,14 @@ const scrap = fc.constantFrom(
 );
 
 test('scraps of YAML', async () => {
-  await fc.assert(
+  await holds(
+    2000,
     fc.asyncProperty(
       fc.array(fc.oneof({ weight: 9, arbitrary: scrap }, fc.string()), { maxLength: 60 }),
       async (scraps) => {
         await load(scraps.join(''));
       },
     ),
-    { numRuns: 2000 },
   );
 });
 
@@ -197,14 +198,14 @@ const target = fc.oneof(
 
 test('nearly right pipelines', async () => {
   const seen = { steps: 0, error: 0 };
-  await fc.assert(
+  await holds(
+    3000,
     fc.asyncProperty(
       fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd e'), target, { maxKeys: 3, noNullPrototype: true }),
       async (targets) => {
         seen[await load(JSON.stringify({ targets }))] += 1;
       },
     ),
-    { numRuns: 3000 },
   );
   assert.ok(seen.steps > 300 && seen.error > 300, JSON.stringify(seen));
 });
@@ -249,18 +250,18 @@ function means(pattern: string, path: string): boolean {
   return pattern[0] === path[0] && means(pattern.slice(1), path.slice(1));
 }
 
-test('patterns mean what their letters say', () => {
+test('patterns mean what their letters say', async () => {
   const piece = fc.constantFrom('a', 'b', '*', '?', 'ab', 'a*', '*b', '.', '+', '(', '$');
   const name = fc.constantFrom('a', 'b', 'ab', 'ba', 'aab', '.', '+', '(', '$');
   const pattern = fc
     .tuple(fc.constantFrom('', '**/'), fc.array(piece, { minLength: 1, maxLength: 4 }))
     .map(([start, parts]) => start + parts.join('/'));
-  fc.assert(
+  await holds(
+    5000,
     fc.property(pattern, fc.array(name, { minLength: 1, maxLength: 4 }), (glob, parts) => {
       const path = parts.join('/');
       assert.is(matchPattern(glob, path) !== undefined, means(glob, path), `${glob} on ${path}`);
     }),
-    { numRuns: 5000 },
   );
 });
 

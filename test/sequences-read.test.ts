@@ -1,4 +1,5 @@
 /** Reading FASTA and FASTQ: what is understood, what is refused and where. */
+import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { deflateRawSync, gzipSync } from 'node:zlib';
@@ -14,6 +15,7 @@ import { FastqParser } from '../src/sequences/fastq.js';
 import type { NamedSequence, SequenceParser } from '../src/sequences/lines.js';
 import { readSequences } from '../src/sequences/read.js';
 import { temporaryFolder } from './rig/folder.js';
+import { holds } from './rig/property.js';
 
 const s = suite('reading sequences');
 const folder = temporaryFolder();
@@ -189,6 +191,23 @@ for (const [what, content, line, message] of wrong) {
   });
 }
 
+s('a pipe and a device are named, and not waited for', async () => {
+  const pipe = join(temporaryFolder(), 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  for (const path of [pipe, '/dev/zero']) {
+    try {
+      for await (const _ of readSequences(disk, path));
+      assert.unreachable();
+    } catch (error) {
+      assert.instance(error, FirnError);
+      assert.match(
+        (error as FirnError).format(),
+        /is a pipe or a device; only files are read\n {2}Write the sequences/,
+      );
+    }
+  }
+});
+
 s('a missing file and a folder are named', async () => {
   for (const [path, kind] of [
     [join(folder, 'none'), 'missing'],
@@ -292,8 +311,9 @@ const records = fc.array(fc.record({ name: names, sequence: letters }, { noNullP
 const cuts = fc.array(fc.nat(), { maxLength: 12 });
 const lineEnd = fc.constantFrom('\n', '\r\n');
 
-s('FASTA: the same whatever the width of its lines and wherever it is cut into blocks', () => {
-  fc.assert(
+s('FASTA: the same whatever the width of its lines and wherever it is cut into blocks', async () => {
+  await holds(
+    300,
     fc.property(records, cuts, lineEnd, fc.integer({ min: 1, max: 9 }), (list, at, end, width) => {
       const text = list
         .map(({ name, sequence }) =>
@@ -302,19 +322,18 @@ s('FASTA: the same whatever the width of its lines and wherever it is cut into b
         .join('');
       assert.equal(parsed(new FastaParser('p', 1), text, at), list);
     }),
-    { numRuns: 300 },
   );
 });
 
-s('FASTQ: the same wherever it is cut into blocks', () => {
-  fc.assert(
+s('FASTQ: the same wherever it is cut into blocks', async () => {
+  await holds(
+    300,
     fc.property(records, cuts, lineEnd, (list, at, end) => {
       const text = list
         .map(({ name, sequence }) => [`@${name}`, sequence, '+', '@'.repeat(sequence.length), ''].join(end))
         .join('');
       assert.equal(parsed(new FastqParser('p', 1), text, at), list);
     }),
-    { numRuns: 300 },
   );
 });
 

@@ -102,7 +102,9 @@ function isStub(stub: Stub): boolean {
     isRunName(run) &&
     typeof digest === 'string' &&
     Number.isSafeInteger(rows) &&
+    rows >= 0 &&
     Number.isSafeInteger(dims) &&
+    dims >= 1 &&
     ['f2', 'f4', 'f8'].includes(dtype) &&
     (version === null || typeof version === 'string') &&
     Array.isArray(files) &&

@@ -58,6 +58,13 @@ export async function* readBytes(
 }
 
 async function openFile(port: ReadPort, path: string): Promise<ReadHandle> {
+  // Before opening: a named pipe would wait for its writer, and a device may have no end.
+  if (port.stat(path)?.kind === 'other') {
+    throw new FirnError('input', 'is a pipe or a device; only files are read', {
+      path,
+      advice: 'Write the sequences to a file first.',
+    });
+  }
   try {
     return await port.open(path);
   } catch (error) {

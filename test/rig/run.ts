@@ -67,6 +67,8 @@ const files = readdirSync(join(root, 'test'))
   .sort();
 
 const sum = { passed: 0, failed: 0, skipped: 0 };
+/** Of property tests, told where more than usual were asked for. */
+let cases = 0;
 const queue = [...files];
 async function work(): Promise<void> {
   for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
@@ -81,7 +83,8 @@ async function work(): Promise<void> {
       `${mark} ${file.replace(/\.js$/, '')}: ${outcome.passed} passed, ${outcome.failed} failed, ${outcome.skipped} skipped (${seconds} s)`,
     );
     for (const line of outcome.text.split('\n')) {
-      if (outcome.failed > 0 || /^(SKIPPED|WALKED)/.test(line)) console.log(`     ${line}`);
+      if (outcome.failed > 0 || /^(SKIPPED|WALKED|CASES)/.test(line)) console.log(`     ${line}`);
+      cases += Number(/^CASES (\d+)/.exec(line)?.[1] ?? 0);
     }
   }
 }
@@ -91,5 +94,6 @@ if (files.length === 0) {
   console.log('no test file matches');
   sum.failed += 1;
 }
+if (cases > 0) console.log(`${cases} cases of property tests`);
 console.log(`${sum.passed} passed, ${sum.failed} failed, ${sum.skipped} skipped`);
 process.exitCode = sum.failed === 0 ? 0 : 1;
