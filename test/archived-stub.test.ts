@@ -19,7 +19,7 @@ const stubs: fc.Arbitrary<Stub> = fc
     archived: fc.string(),
     digest: hex.map((text) => `sha256:${text}`),
     rows: fc.nat(),
-    dims: fc.nat(),
+    dims: fc.integer({ min: 1 }),
     dtype: fc.constantFrom('f2' as const, 'f4' as const, 'f8' as const),
     version: fc.option(fc.string()),
     names: fc.uniqueArray(part, { maxLength: 5 }),
