@@ -109,7 +109,15 @@ test('paths that lead out of the run, twice the same, or through a folder that i
     expectRefused(formatStub({ ...stub, folders: [{ path, mtimeNs: '1' }] }));
   expectRefused(formatStub({ ...stub, files: [...stub.files, ...stub.files] }));
   for (const run of ['../A', 'A', 'A/r1/x', '.A/r1', 'A/..']) expectRefused(formatStub({ ...stub, run }));
-  for (const wrong of [{ rows: 1.5 }, { dtype: 'i4' }, { files: 'x' }, { files: [null] }, { digest: 7 }])
+  for (const wrong of [
+    { rows: 1.5 },
+    { rows: -1 },
+    { dims: 0 },
+    { dtype: 'i4' },
+    { files: 'x' },
+    { files: [null] },
+    { digest: 7 },
+  ])
     expectRefused(formatStub({ ...stub, ...wrong } as unknown as Stub));
   for (const text of ['', 'null', '[]', '{}', '{"firn":1}', '{"firn":2}', '7']) expectRefused(text);
 });
