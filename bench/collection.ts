@@ -5,7 +5,7 @@
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Data, runsOf } from './data.js';
-import { type Measured, type Program, runQuietly, syncDisk } from './measure.js';
+import { type Measured, type Program, runQuietly, settleMachine } from './measure.js';
 import { firn, peer } from './programs.js';
 
 export const EMBEDDINGS = 'consolidated_embeddings.npy';
@@ -56,7 +56,7 @@ export class Collection {
   firnFromNothing(): Program {
     const prepare = (): void => {
       this.forget();
-      syncDisk();
+      settleMachine();
     };
     return { argv: firn('build', '--json'), cwd: this.project, prepare };
   }
@@ -66,7 +66,7 @@ export class Collection {
     const argv = [this.python, peer('reference.py'), runsOf(this.project), this.peerReference];
     const prepare = (): void => {
       rmSync(this.peerReference, { recursive: true, force: true });
-      syncDisk();
+      settleMachine();
     };
     return { argv, cwd: this.project, prepare };
   }

@@ -18,7 +18,8 @@ minutes on two cores, and writes this page; \`npm run bench -- a d\` measures so
 - The data is generated from a fixed seed: clustered vectors of low intrinsic dimension, as embeddings are. Anybody can
   make the same bytes again.
 - Everything read is in the page cache for all. Before a program that reads or writes much is started, the disk is synced,
-  so that nobody pays for what another wrote. Firn syncs its own files before it is done; numpy, FAISS and \`cp\` do not.
+  so that nobody pays for what another wrote, and free memory is touched, since a virtual machine may have lent it to its
+  host. Firn syncs its own files before it is done; numpy, FAISS and \`cp\` do not.
 - Memory is the maximum resident set that GNU time reports: that of the largest single process, with the file pages it has
   mapped.
 - *times firn* is the median of a row divided by that of firn in the same group: above 1 the other is slower.

@@ -72,6 +72,8 @@ async function writeBundle(): Promise<void> {
     platform: 'node',
     format: 'cjs',
     target: 'node20.19',
+    // start.cts reads it as such.
+    charset: 'ascii',
     minifyWhitespace: true,
     banner: {
       js: `(function (require, importModule, dist) {

@@ -19,7 +19,8 @@ function readOr<T>(file: string, fallback: T): Buffer | T {
   }
 }
 
-const script = new vm.Script(fs.readFileSync(bundle, 'utf8'), {
+// Of ASCII alone; as such Node reads it in one piece.
+const script = new vm.Script(fs.readFileSync(bundle, 'latin1'), {
   filename: bundle,
   cachedData: readOr(path.join(dist, 'firn.bundle.cache'), undefined),
 });

@@ -2,7 +2,7 @@
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { EMBEDDINGS } from '../collection.js';
-import { inTurn, type Measured, type Program, syncDisk } from '../measure.js';
+import { inTurn, type Measured, type Program, settleMachine } from '../measure.js';
 import { peer, worker } from '../programs.js';
 import { type Context, type Question, type Row, rowOf } from '../question.js';
 import { measureRecall, type Recall } from '../recall.js';
@@ -36,7 +36,7 @@ chance alone would make a difference of 0.005.`,
       cwd: folder,
       prepare: () => {
         rmSync(out, { force: true });
-        syncDisk();
+        settleMachine();
       },
     });
     const programs = [program(worker('ivf'), files[0])];

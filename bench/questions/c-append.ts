@@ -3,7 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { EMBEDDINGS, INDEX, METADATA, settle } from '../collection.js';
 import { removeRun } from '../data.js';
-import { expectPrinted, inTurn, type Measured, type Program, runQuietly, syncDisk } from '../measure.js';
+import { expectPrinted, inTurn, type Measured, type Program, runQuietly, settleMachine } from '../measure.js';
 import { firn } from '../programs.js';
 import { type Context, type Question, rowOf } from '../question.js';
 import { atMost, share, times } from '../verdict.js';
@@ -26,7 +26,7 @@ copy, and a build that finds nothing to do remembers the digests of the files ag
     const emptied = (): void => {
       rmSync(copies, { recursive: true, force: true });
       mkdirSync(copies);
-      syncDisk();
+      settleMachine();
     };
     const copy = ['cp', ...files, copies];
     const synced = ['sh', '-c', 'cp "$@" && for last; do :; done && sync "$last"/*', 'sh', ...files, copies];
@@ -88,7 +88,7 @@ async function keepState(context: Context): Promise<{ restore(): Promise<void>; 
   const addRun = async (): Promise<void> => {
     await restore();
     await data.addRuns(project, runs, runs + 1);
-    syncDisk();
+    settleMachine();
   };
   return { restore, addRun };
 }

@@ -5,7 +5,7 @@ import { createNpy } from '../../src/arrays/npy-writer.js';
 import { disk } from '../../src/files/disk.js';
 import { createEmbedder } from '../../src/sequences/embedder.js';
 import { readSequences } from '../../src/sequences/read.js';
-import { inTurn, type Measured, type Program, runQuietly, syncDisk } from '../measure.js';
+import { inTurn, type Measured, type Program, runQuietly, settleMachine } from '../measure.js';
 import { peer, REPOSITORY, worker } from '../programs.js';
 import { type Context, type Question, type Row, rowOf } from '../question.js';
 import { spreadOf } from '../spread.js';
@@ -50,7 +50,7 @@ async function measure(context: Context, folder: string, group: string, array: s
     cwd: folder,
     prepare: () => {
       rmSync(out, { force: true });
-      syncDisk();
+      settleMachine();
     },
   });
   const programs = [program(worker('compress'), outs[0])];

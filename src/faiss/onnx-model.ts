@@ -106,17 +106,18 @@ function productBytes(metric: 'l2' | 'ip'): Uint8Array {
   ];
   if (metric === 'ip') {
     const product = node('Gemm', ['a', 'b'], 'scores', { transB: 1 });
-    return model([...product, ...halves, ...most], [...inputs, HALF], [...outputs, HALVES]);
+    return model([...product, ...halves, ...most], [...inputs, half()], [...outputs, halvesOut()]);
   }
   const product = [
     ...node('Neg', ['halves'], 'bias'),
     ...node('Gemm', ['a', 'b', 'bias'], 'scores', { transB: 1 }),
   ];
-  return model([...halves, ...product, ...most], [...inputs, HALF], [...outputs, HALVES]);
+  return model([...halves, ...product, ...most], [...inputs, half()], [...outputs, halvesOut()]);
 }
 
-const HALF = value(11, 'half', FLOAT, []);
-const HALVES = value(12, 'halves', FLOAT, ['m']);
+// Encoded when a model is: most builds need none.
+const half = () => value(11, 'half', FLOAT, []);
+const halvesOut = () => value(12, 'halves', FLOAT, ['m']);
 
 /** What is scored, and by what. */
 type Scored = 'codes' | 'rows';
@@ -130,7 +131,7 @@ export function scoreModel(of: Scored, by: ScoredBy): Model {
   return { name: `${of} by ${by}`, bytes: () => scoreBytes(of, by) };
 }
 
-const STEP = [value(11, 'step', FLOAT, []), value(11, 'zero', UINT8, [])];
+const step = () => [value(11, 'step', FLOAT, []), value(11, 'zero', UINT8, [])];
 
 function scoreBytes(of: Scored, by: ScoredBy): Uint8Array {
   const inputs = [
@@ -138,7 +139,7 @@ function scoreBytes(of: Scored, by: ScoredBy): Uint8Array {
     value(11, 'bias', FLOAT, ['m']),
     value(11, 'each', INT64, ['one']),
     ...(of === 'rows' ? [value(11, 'centre', FLOAT, ['d'])] : []),
-    ...(of === 'codes' || by === 'codes' ? STEP : []),
+    ...(of === 'codes' || by === 'codes' ? step() : []),
     ...(by === 'codes'
       ? [value(11, 'centroids', INT8, ['d', 'm']), value(11, 'centroidStep', FLOAT, [])]
       : [value(11, 'centroids', FLOAT, ['m', 'd'])]),

@@ -2,7 +2,6 @@
  * The row list of metadata that another program wrote (`sequences`: one object a row), read as a stream and kept as
  * ranges: consecutive rows of one run. Memory grows with runs, not with rows.
  */
-import { JSONParser } from '@streamparser/json';
 import { FirnError, messageOf } from '../errors.js';
 import type { ReadHandle, ReadPort } from '../files/port.js';
 import { Nesting } from './nesting.js';
@@ -56,6 +55,8 @@ async function readList(handle: ReadHandle, start: number, list: string): Promis
   const ranges: RowSource[] = [];
   let rows = 0;
   let failure: Error | undefined;
+  // Loaded here: most builds read no such list.
+  const { JSONParser } = await import('@streamparser/json');
   const parser = new JSONParser({ paths: [list], keepStack: false });
   parser.onValue = ({ value, key }) => {
     if (typeof key !== 'number')
