@@ -10,13 +10,14 @@ import type {
   Rule,
   RuleTarget,
   RunContext,
+  Step,
   StepDraft,
 } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { LineWriter } from '../src/files/line-writer.js';
 import { runProgram } from '../src/files/run-program.js';
 import { suggest } from '../src/pipeline/nearest.js';
-import { fillWildcards, wildcardsOf } from '../src/pipeline/pattern.js';
+import { fillWildcards, matchPattern, wildcardsOf } from '../src/pipeline/pattern.js';
 import { checkProjectPath } from '../src/pipeline/project-path.js';
 import { RUN_FACTS_FILE } from '../src/runs/run-facts.js';
 
@@ -99,14 +100,27 @@ interface Source {
   inputs: Input[];
 }
 
-/** All that `from` names: for a target its `out` stands in {in} and its outputs are what is depended on. */
+/** What stands in {in} for a target: its `out`, with wildcards the files that they stand for; all its outputs where it has none. */
+function namesOf({ out, steps }: { out: readonly string[]; steps: readonly Step[] }): string[] {
+  if (out.length > 0 && out.every((path) => wildcardsOf(path).length === 0)) return [...out];
+  return steps.flatMap((step) =>
+    step.outputs.map(({ path }) => path).filter((path) => out.length === 0 || isNamedBy(out, path)),
+  );
+}
+
+/** Facts that are noted beside a run are not. */
+function isNamedBy(out: readonly string[], path: string): boolean {
+  return out.some((name) => name === path || matchPattern(name, path) !== undefined);
+}
+
+/** All that `from` names: for a target {in} stands for what it names, and its outputs are what is depended on. */
 function gather(target: RuleTarget, view: ExpandView): Source {
   const source: Source = { in: [], inputs: [] };
   for (const [i, from] of target.from.entries()) {
     const upstream = view.target(from);
     if (upstream !== undefined) {
       const outputs = upstream.steps.flatMap((step) => step.outputs);
-      source.in.push(...(upstream.out.length > 0 ? upstream.out : outputs.map((output) => output.path)));
+      source.in.push(...namesOf(upstream));
       source.inputs.push(...outputs.map(asInput));
       continue;
     }
@@ -144,9 +158,9 @@ function draftFor(
   const outputs = target.out.map((out) => outputOf(fillWildcards(out, wildcards) as string, view.runsDir));
   const taken = new Set([...source.in, ...outputs.map((output) => output.path)]);
   // A script that is named in the command is depended on, without being asked for.
-  const scripts = target.run.filter(
-    (word) => isPlain(word) && view.files(word).length > 0 && !taken.has(word),
-  );
+  const scripts = target.run
+    .map((word) => word.replace(/^(\.\/)+/, ''))
+    .filter((path) => isPlain(path) && view.files(path).length > 0 && !taken.has(path));
   const facts = factsOf(outputs, params.version);
   const detail: Detail = { in: source.in, wildcards, writesFacts: facts.length > 0 };
   return {

@@ -1,7 +1,11 @@
 /** The rule `command`: what reaches a program, what it has to leave behind, and what is said when it fails. */
-import { chmodSync, readdirSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { FirnError } from '../src/errors.js';
+import { runProgram } from '../src/files/run-program.js';
+import { temporaryFolder } from './rig/folder.js';
 import { idsWith, TestProject } from './rig/project.js';
 import { waitForFile } from './rig/running.js';
 
@@ -205,6 +209,69 @@ slow:
   const { code, stderr } = await running.finished;
   assert.is(code, 0, stderr);
   assert.is(project.read('late.txt').toString(), 'late\n');
+});
+
+test('a script that is named from the folder of the pipeline is depended on', async () => {
+  const project = projectWith(`
+seen:
+  rule: command
+  run: [./make.sh, "{out}"]
+  out: seen.txt`);
+  for (const text of ['one', 'two']) {
+    project.write('make.sh', `#!/bin/sh\nprintf ${text} > "$1"\n`);
+    chmodSync(project.path('make.sh'), 0o755);
+    assert.is((await project.build()).failed, 0);
+    assert.is(project.read('seen.txt').toString(), text);
+  }
+});
+
+test('a program that is being started when the build is told to stop is ended', async () => {
+  const folder = temporaryFolder();
+  const abort = new AbortController();
+  const ended = runProgram(['sh', '-c', 'sleep 1; touch ended-by-itself'], {
+    cwd: folder,
+    signal: abort.signal,
+    onLine: () => undefined,
+  });
+  abort.abort(new FirnError('interrupted', 'interrupted'));
+  let kind: string | undefined;
+  await ended.catch((error: FirnError) => {
+    kind = error.kind;
+  });
+  assert.is(kind, 'interrupted');
+  assert.not.ok(existsSync(join(folder, 'ended-by-itself')));
+});
+
+test('the files of a target with wildcards are handed on by their names', async () => {
+  const project = projectWith(`
+each:
+  rule: command
+  from: "in/{name}.txt"
+  run: [cp, "{in}", "{out[0]}"]
+  out: ["made/{name}.txt"]
+seen:
+  rule: command
+  from: [each]
+  run: [node, args.mjs, "{in}", --to, "{out}"]
+  out: seen.json`);
+  for (const name of ['a', 'b']) project.write(`in/${name}.txt`, name);
+  const { failed, steps } = await project.build();
+  assert.is(failed, 0, JSON.stringify(steps));
+  assert.equal(JSON.parse(project.read('seen.json').toString()).slice(0, 2), ['made/a.txt', 'made/b.txt']);
+});
+
+test('a link in the place of an output is refused', async () => {
+  const project = projectWith(`
+linked:
+  rule: command
+  from: in/a.txt
+  run: [ln, -s, ../../in/a.txt, "{out}"]
+  out: made/a.txt`);
+  project.write('in/a.txt', 'a');
+  const { failed, steps } = await project.build();
+  assert.is(failed, 1);
+  assert.match(steps[0].error ?? '', /linked made a link and no file of made\/a\.txt/);
+  assert.not.ok(project.exists('made'));
 });
 
 test('placeholders that cannot be filled are errors before anything runs', async () => {

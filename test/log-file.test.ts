@@ -123,9 +123,40 @@ test('records: the latest of each step, earlier ones by key, and all of it after
   await records.close();
   const again = new Records(disk, path);
   assert.is(again.of('a')?.key, '3');
-  assert.is(again.withKey('1')?.step, 'a');
+  assert.is(again.withKey('a', '1')?.step, 'a');
   assert.is(again.forOutput('b.out')?.key, '2');
   assert.is(again.of('c'), undefined);
+});
+
+test('who wrote a file last is the same after the log was rewritten, also where two steps did in turns', async () => {
+  rmSync(path, { force: true });
+  const records = new Records(disk, path);
+  const shared = (step: string, key: string): StepRecord => ({
+    ...record(step, key),
+    outputs: record('x', key).outputs,
+  });
+  for (const [step, key] of [
+    ['old', '1'],
+    ['new', '1'],
+    ['old', '2'],
+  ])
+    await records.add(shared(step, key));
+  const expected = (known: Records): void => {
+    assert.equal([known.forOutput('x.out')?.step, known.forOutput('x.out')?.key], ['old', '2']);
+    assert.equal(
+      ['old', 'new'].map((step) => known.withKey(step, '1')?.step),
+      ['old', 'new'],
+      'a key that two steps had is of both',
+    );
+    assert.equal(
+      [...known.histories().values()].flat().map((each) => known.isWriter(each)),
+      [false, true, false],
+    );
+  };
+  expected(records);
+  await records.drop([]);
+  await records.close();
+  expected(new Records(disk, path));
 });
 
 test('records of steps that end side by side are all kept, also where the log begins with them', async () => {

@@ -100,8 +100,8 @@ async function judge(step: Step, context: DecideContext): Promise<Verdict> {
     record === undefined
       ? [{ code: 'new', text: 'never built' }]
       : explainChange(record.manifest, manifest, step.passedOver);
-  const earlier = context.records.withKey(known.key);
-  if (earlier !== undefined && earlier.step === step.id && restorable(step, earlier, context)) {
+  const earlier = context.records.withKey(step.id, known.key);
+  if (earlier !== undefined && restorable(step, earlier, context)) {
     return { action: 'restore', reasons, record: earlier, ...known };
   }
   return { action: 'run', reasons, ...known };

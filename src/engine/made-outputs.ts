@@ -30,6 +30,12 @@ export async function stagedOutputs(
   const outputs: RecordedOutput[] = [];
   for (const output of step.outputs) {
     const staged = stage.pathOf(output);
+    // It would lead elsewhere under its final name, or out of the project, and what it leads to is not firn's to keep.
+    if (context.port.readLink(join(context.root, staged)) !== undefined) {
+      throw new FirnError('failed', `${step.id} made a link and no file of ${output.path}`, {
+        advice: 'It has to write the file itself, such as a copy of what the link leads to.',
+      });
+    }
     if (context.port.stat(join(context.root, staged))?.kind !== 'file') {
       throw new FirnError('failed', `${step.id} ended without writing ${output.path}`, {
         advice: `It has to write the file it is given as its output: ${staged}`,

@@ -22,9 +22,10 @@ interface Forgotten {
 
 export class Records {
   private readonly latest = new Map<string, StepRecord>();
-  private readonly byKey = new Map<string, StepRecord>();
   private readonly writtenBy = new Map<string, StepRecord>();
   private readonly history = new Map<string, StepRecord[]>();
+  /** Ids of records in the order of the log. */
+  private readonly order = new Set<string>();
   private readonly log: LogWriter;
   private lines = 0;
   private outdated = false;
@@ -64,14 +65,15 @@ export class Records {
     }
     const record = entry;
     this.latest.set(record.step, record);
-    this.byKey.set(record.key, record);
     for (const output of record.outputs) this.writtenBy.set(output.path, record);
+    const id = idOf(record);
+    this.order.delete(id);
+    this.order.add(id);
     const history = this.history.get(record.step)?.filter((old) => old.key !== record.key) ?? [];
     // Going back needs the key and the outputs; what explains a step is needed of its latest build only.
     for (const [i, old] of history.entries()) history[i] = { ...old, manifest: [], state: undefined };
     history.push(record);
-    for (const dropped of history.splice(0, Math.max(0, history.length - HISTORY)))
-      this.byKey.delete(dropped.key);
+    history.splice(0, Math.max(0, history.length - HISTORY));
     this.history.set(record.step, history);
   }
 
@@ -80,9 +82,9 @@ export class Records {
     return this.latest.get(step);
   }
 
-  /** A build, of whatever age, that had this key. */
-  withKey(key: string): StepRecord | undefined {
-    return this.byKey.get(key);
+  /** The build of a step, of whatever age, that had this key. */
+  withKey(step: string, key: string): StepRecord | undefined {
+    return this.history.get(step)?.find((record) => record.key === key);
   }
 
   /** The record that names this output, of whatever step; none when it was forgotten since. */
@@ -107,13 +109,17 @@ export class Records {
 
   /** Whether some file is known to be firn's by this record only. */
   isWriter(record: StepRecord): boolean {
-    return record.outputs.some(({ path }) => this.writtenBy.get(path)?.key === record.key);
+    const id = idOf(record);
+    return record.outputs.some(({ path }) => {
+      const writer = this.writtenBy.get(path);
+      return writer !== undefined && idOf(writer) === id;
+    });
   }
 
   /** Drops records for good, and rewrites the log. A step that loses its latest is as if it had never been built. */
   async drop(dropped: readonly StepRecord[]): Promise<void> {
-    const gone = new Set(dropped.map(({ step, key }) => `${step}\0${key}`));
-    const isGone = ({ step, key }: StepRecord): boolean => gone.has(`${step}\0${key}`);
+    const gone = new Set(dropped.map(idOf));
+    const isGone = (record: StepRecord): boolean => gone.has(idOf(record));
     for (const [step, records] of [...this.history]) {
       const kept = records.filter((record) => !isGone(record));
       if (kept.length === 0) this.history.delete(step);
@@ -121,7 +127,6 @@ export class Records {
     }
     for (const [path, record] of [...this.writtenBy]) if (isGone(record)) this.writtenBy.delete(path);
     for (const [step, record] of [...this.latest]) if (isGone(record)) this.latest.delete(step);
-    for (const [key, record] of [...this.byKey]) if (isGone(record)) this.byKey.delete(key);
     await this.compact();
   }
 
@@ -173,7 +178,9 @@ export class Records {
 
   private async compact(): Promise<void> {
     await this.log.close();
-    const records = [...this.history.values()].flat();
+    // In their order, since of two steps that wrote one file the later record counts.
+    const byId = new Map([...this.history.values()].flat().map((record) => [idOf(record), record]));
+    const records = [...this.order].flatMap((id) => byId.get(id) ?? []);
     const written = new Set(records.flatMap((record) => record.outputs.map((output) => output.path)));
     const forget = [...written].filter((path) => !this.writtenBy.has(path));
     await rewriteLog(this.port, this.file, [
@@ -183,6 +190,11 @@ export class Records {
     ]);
     this.lines = records.length + 1;
   }
+}
+
+/** Two steps have one key where a target was renamed. */
+function idOf({ step, key }: StepRecord): string {
+  return `${step}\0${key}`;
 }
 
 function isForgotten(entry: unknown): entry is Forgotten {

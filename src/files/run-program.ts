@@ -51,6 +51,8 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
     }, GRACE_MS);
   };
   options.signal.addEventListener('abort', stop, { once: true });
+  // One that came while the program was being started is not told again.
+  if (options.signal.aborted) stop();
   if (running.size === 0) process.on('exit', killAll);
   running.add(child);
   try {
