@@ -14,7 +14,7 @@ import type {
   StepDraft,
 } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
-import { LineWriter } from '../src/files/line-writer.js';
+import { writeNewText } from '../src/files/line-writer.js';
 import { runProgram } from '../src/files/run-program.js';
 import { suggest } from '../src/pipeline/nearest.js';
 import { fillWildcards, matchPattern, wildcardsOf } from '../src/pipeline/pattern.js';
@@ -202,9 +202,8 @@ async function writeFacts(
   context: RunContext,
 ): Promise<void> {
   const { version, argv } = params as { version: string; argv: string[] };
-  const writer = await LineWriter.create(context.port, context.stage(output));
-  await writer.write(`${JSON.stringify({ firn: 1, version, sources, command: argv }, null, 2)}\n`);
-  await writer.finish();
+  const facts = { firn: 1, version, sources, command: argv };
+  await writeNewText(context.port, context.stage(output), `${JSON.stringify(facts, null, 2)}\n`);
 }
 
 /** `{in}`, `{out[1]}`, `{out.dir}`, `{dataset}`; doubled braces stand for themselves. */

@@ -1,9 +1,10 @@
 /** Sequences -> runs: each FASTA or FASTQ file becomes one run's embeddings.npy with the names of its rows beside it. */
 import { dirname, join } from 'node:path';
 import { createNpy } from '../src/arrays/npy-writer.js';
+import type { ArrayWriter } from '../src/arrays/types.js';
 import type { Json, Output, Rule, RuleTarget, RunContext, Step, StepDraft } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
-import { LineWriter } from '../src/files/line-writer.js';
+import { LineWriter, writeNewText } from '../src/files/line-writer.js';
 import { isPattern } from '../src/pipeline/pattern.js';
 import { NPZ_FILE } from '../src/runs/discover.js';
 import { RUN_FACTS_FILE, readRunFacts, SEQUENCE_NAMES_FILE, SKIPPED_FILE } from '../src/runs/run-facts.js';
@@ -108,9 +109,7 @@ const rule: Rule = {
       source,
       ...counts,
     };
-    const writer = await LineWriter.create(context.port, factsFile);
-    await writer.write(`${JSON.stringify(facts, null, 2)}\n`);
-    await writer.finish();
+    await writeNewText(context.port, factsFile, `${JSON.stringify(facts, null, 2)}\n`);
     if (counts.sequences + counts.skipped === 0)
       context.warn(`${source} holds no sequence: the run made of it has no rows`);
     if (counts.skipped > 0) {
@@ -193,10 +192,30 @@ async function embedFile(
   files: { array: string; names: string; skipped: string },
   context: RunContext,
 ): Promise<{ sequences: number; skipped: number }> {
+  const { port } = context;
+  const begun: { abort(): Promise<void> }[] = [];
+  try {
+    const array = await createNpy(port, files.array, { dtype: 'f4', dims: embedder.dims });
+    begun.push(array);
+    const names = await LineWriter.create(port, files.names);
+    begun.push(names);
+    const skipped = await LineWriter.create(port, files.skipped);
+    begun.push(skipped);
+    return await embedInto(source, embedder, { array, names, skipped }, context);
+  } catch (error) {
+    for (const file of begun) await file.abort().catch(() => undefined);
+    throw error;
+  }
+}
+
+async function embedInto(
+  source: string,
+  embedder: Embedder,
+  files: { array: ArrayWriter; names: LineWriter; skipped: LineWriter },
+  context: RunContext,
+): Promise<{ sequences: number; skipped: number }> {
   const { port, signal } = context;
-  const array = await createNpy(port, files.array, { dtype: 'f4', dims: embedder.dims });
-  const names = await LineWriter.create(port, files.names);
-  const skippedNames = await LineWriter.create(port, files.skipped);
+  const { array, names, skipped: skippedNames } = files;
   const block = new Float32Array(BLOCK_ROWS * embedder.dims);
   let filled = 0;
   let sequences = 0;

@@ -8,7 +8,7 @@ import { outputDigest } from './engine/decide.js';
 import type { Digests } from './engine/digests.js';
 import { openRecovered } from './engine/plan.js';
 import { acquireBuildLock, recover } from './engine/recover.js';
-import type { StepRecord } from './engine/types.js';
+import type { RecordedOutput, StepRecord } from './engine/types.js';
 import { cacheDirectory, engineOptions, type Project } from './project.js';
 import { METADATA_FILE } from './reference/files.js';
 import { runName } from './reference/layout.js';
@@ -30,13 +30,26 @@ export interface CleanOptions {
   onWait: (holder: string) => void;
 }
 
+interface FoundItem extends CleanItem {
+  output: RecordedOutput;
+}
+
+function told({ step, path, bytes, spared }: FoundItem): CleanItem {
+  return { step, path, bytes, spared };
+}
+
 /** What cleaning the targets would remove. Writes nothing. */
-export function planClean(
+export async function planClean(
   project: Project,
   targets: ReadonlySet<string>,
   signal: AbortSignal,
 ): Promise<CleanItem[]> {
-  return listItems(project, targets, openRecovered(engineOptions(project, { signal })), signal);
+  const open = openRecovered(engineOptions(project, { signal }));
+  try {
+    return (await listItems(project, targets, open, signal)).map(told);
+  } finally {
+    await open.workers.close();
+  }
 }
 
 async function listItems(
@@ -44,8 +57,8 @@ async function listItems(
   targets: ReadonlySet<string>,
   { port, root, records, digests }: OpenContext,
   signal: AbortSignal,
-): Promise<CleanItem[]> {
-  const items: CleanItem[] = [];
+): Promise<FoundItem[]> {
+  const items: FoundItem[] = [];
   for (const step of project.graph.order) {
     signal.throwIfAborted();
     const record = records.of(step.id);
@@ -59,13 +72,21 @@ async function listItems(
       if (!current.has(output.path)) continue;
       const bytes = port.stat(join(root, output.path))?.size;
       if (bytes === undefined) continue;
-      const found = await outputDigest(output, digests).catch(() => undefined);
-      const spared =
-        sparedStep ?? (found?.digest === output.digest ? undefined : 'it is not as firn wrote it');
-      items.push({ step: step.id, path: output.path, bytes, spared });
+      const spared = sparedStep ?? (await whyOutputStays(output, digests, signal));
+      items.push({ step: step.id, path: output.path, bytes, spared, output });
     }
   }
   return items;
+}
+
+async function whyOutputStays(
+  output: RecordedOutput,
+  digests: Digests,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const found = await outputDigest(output, digests).catch(() => undefined);
+  signal.throwIfAborted();
+  return found?.digest === output.digest ? undefined : 'it is not as firn wrote it';
 }
 
 async function whyStepStays(
@@ -84,6 +105,9 @@ async function whyStepStays(
     if (path.endsWith(`/${NPZ_FILE}`) && port.stat(join(dirname(path), NPY_FILE)) === undefined) {
       return 'the original is gone and this copy is the run';
     }
+    // What is beside the run would not be made again without its array.
+    if (output.kind === 'run' && port.stat(path) === undefined && runFile(port, dirname(path)) !== undefined)
+      return 'it belongs to a run whose compressed copy is the run by now';
   }
   return undefined;
 }
@@ -125,15 +149,16 @@ export async function clean(
     const cache = cacheDirectory(project);
     const place = { ...open, cacheDirectory: cache, journalDirectory: journalIn(cache) };
     const unfinished = await recover(place, lock, project.graph.order);
-    const items = await listItems(project, targets, open, signal);
-    for (const item of items) {
-      if (unfinished.has(item.step)) item.spared = 'a build of it was cut off and cannot be completed yet';
-    }
     const removed: string[] = [];
     const folders = new Set<string>();
+    let items: FoundItem[];
     try {
+      items = await listItems(project, targets, open, signal);
       for (const item of items) {
         signal.throwIfAborted();
+        if (unfinished.has(item.step)) item.spared = 'a build of it was cut off and cannot be completed yet';
+        // Looking at all of them takes a while, in which somebody may have written to this one.
+        item.spared ??= await whyOutputStays(item.output, open.digests, signal);
         if (item.spared !== undefined) continue;
         const path = join(root, item.path);
         await port.unlink(path);
@@ -141,6 +166,7 @@ export async function clean(
         folders.add(dirname(path));
       }
     } finally {
+      await open.workers.close();
       await open.records.forget(removed);
       await open.records.close();
     }
@@ -152,7 +178,7 @@ export async function clean(
       await port.removeDirectory(folder);
       await port.syncDirectory(dirname(folder));
     }
-    return items;
+    return items.map(told);
   } finally {
     await lock.release();
   }

@@ -2,6 +2,10 @@
 import { appendFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { clean as cleanHere } from '../src/clean.js';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { openProject } from '../src/project.js';
 import { parse, TestProject } from './rig/project.js';
 
 const test = suite('clean');
@@ -107,10 +111,36 @@ test('a compressed copy that is the run by now stays', async () => {
 `);
   embedded.write('s/A/r.fasta', '>a\nACGTACGT\n');
   assert.is((await embedded.build()).failed, 0);
-  const { spared } = await clean(embedded, '--all', '--execute');
+  const whole = embedded.snapshot('consolidated_data');
+  const { removed, spared } = await clean(embedded, '--all', '--execute');
+  assert.equal(removed, []);
+  const why = (name: string) =>
+    spared.find(({ path }) => path === `consolidated_data/runs/A/r/${name}`)?.spared;
+  assert.is(why('embeddings.npz'), 'the original is gone and this copy is the run');
+  for (const name of ['sequence_names.txt', 'skipped_sequences.tsv', 'embedding_run.json'])
+    assert.is(why(name), 'it belongs to a run whose compressed copy is the run by now');
+  assert.equal(embedded.snapshot('consolidated_data'), whole);
+});
+
+test('what somebody writes while the others go stays', async () => {
+  const project = await builtProject();
+  const index = project.path('data/reference/consolidated_index.faiss');
+  const port: Port = {
+    ...disk,
+    async unlink(path) {
+      if (path.endsWith('consolidated_embeddings.npy')) appendFileSync(index, 'mine');
+      await disk.unlink(path);
+    },
+  };
+  const items = await cleanHere(
+    await openProject({ directory: project.root, port }),
+    new Set(['reference', 'index']),
+    { signal: new AbortController().signal, onWait: () => undefined },
+  );
+  assert.ok(project.exists('data/reference/consolidated_index.faiss'));
   assert.equal(
-    spared.map((item) => [item.path, item.spared]),
-    [['consolidated_data/runs/A/r/embeddings.npz', 'the original is gone and this copy is the run']],
+    items.map(({ spared }) => spared),
+    [undefined, undefined, 'it is not as firn wrote it'],
   );
 });
 

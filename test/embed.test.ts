@@ -3,6 +3,9 @@ import { mkdirSync, symlinkSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { disk } from '../src/files/disk.js';
+import type { Port, WriteHandle } from '../src/files/port.js';
+import { buildHere } from './rig/build-here.js';
 import { idsWith, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -219,6 +222,29 @@ test('files that are no sequences fail by name and line, and make no run', async
     assert.match(stderr, says);
     assert.not.ok(project.exists(`${RUNS}/A/${name.split('.')[0]}`));
   }
+});
+
+test('a step that fails leaves none of its files open', async () => {
+  const project = new TestProject(PIPELINE);
+  project.write('sequences/A/r1.fasta', '>a\nACGTACGT\nno sequence\n');
+  const open: string[] = [];
+  const port: Port = {
+    ...disk,
+    async create(path) {
+      const handle = await disk.create(path);
+      open.push(path);
+      return Object.assign(Object.create(handle) as WriteHandle, {
+        write: (data: Uint8Array, position?: number) => handle.write(data, position),
+        sync: () => handle.sync(),
+        close() {
+          if (open.includes(path)) open.splice(open.indexOf(path), 1);
+          return handle.close();
+        },
+      });
+    },
+  };
+  await buildHere(project, port).catch(() => undefined);
+  assert.equal(open, []);
 });
 
 test('a file without any sequence is named', async () => {

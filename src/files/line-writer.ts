@@ -42,3 +42,15 @@ export class LineWriter {
     await this.port.unlink(this.handle.path);
   }
 }
+
+/** A new file of this text, synced. What is left of it after a failure is closed and gone. */
+export async function writeNewText(port: WritePort, path: string, text: string): Promise<void> {
+  const writer = await LineWriter.create(port, path);
+  try {
+    await writer.write(text);
+    await writer.finish();
+  } catch (error) {
+    await writer.abort().catch(() => undefined);
+    throw error;
+  }
+}
