@@ -58,3 +58,14 @@ export function errnoOf(error: unknown): string | undefined {
   if (error === null || typeof error !== 'object' || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
 }
+
+/** What goes by the number of an open file fails without its name. */
+export async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (errnoOf(error) !== undefined && error instanceof Error && !('path' in error))
+      Object.assign(error, { path });
+    throw error;
+  }
+}

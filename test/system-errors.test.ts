@@ -63,6 +63,31 @@ test('an array that may not be made is told without the words of the system', as
   assert.not.match(stderr, 'EACCES: permission');
 });
 
+test('a large file that the disk cannot read, which a thread finds out', async () => {
+  const project = new TestProject(
+    'targets:\n  copy: {rule: command, from: big.bin, run: [cp, "{in}", "{out}"], out: copy.bin}\n',
+  );
+  project.write('big.bin', new Uint8Array(3_000_000));
+  project.write(
+    'broken.cjs',
+    `const fs = require('node:fs');
+if (!require('node:worker_threads').isMainThread) {
+  const error = Object.assign(new Error('EIO: i/o error, read'), { errno: -5, code: 'EIO', syscall: 'read' });
+  fs.readSync = () => { throw error; };
+  require('node:module').syncBuiltinESMExports();
+}`,
+  );
+  project.env = { NODE_OPTIONS: `--require=${project.path('broken.cjs')}` };
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 1);
+  assert.match(stderr, 'FAILED copy: big.bin: cannot be read: the disk reports an error (EIO)\n');
+  const planned = await project.plan();
+  assert.equal(
+    planned.steps.map(({ status }) => status),
+    ['blocked'],
+  );
+});
+
 test('a folder of runs that may not be read', async () => {
   const project = await projectWhere('scandir .*/runs/A/r1$');
   const { code, stderr } = await project.firn('build');

@@ -3,7 +3,7 @@ import { isUtf8 } from 'node:buffer';
 import * as fs from 'node:fs';
 import * as fsp from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { errnoOf, FirnError } from '../errors.js';
+import { errnoOf, FirnError, named } from '../errors.js';
 import type { DirectoryEntry, FileStat, Port, ReadHandle, WriteHandle } from './port.js';
 import { temporaryName } from './temporary.js';
 
@@ -43,17 +43,6 @@ function entriesByBytes(path: string): DirectoryEntry[] {
     const kind = entry.isSymbolicLink() ? 'link' : kindOf(entry);
     return { name: bytes.toString('utf8'), kind, ...(isUtf8(bytes) ? {} : { notUtf8: true }) };
   });
-}
-
-/** What goes by the number of an open file fails without its name. */
-async function named<T>(path: string, work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (errnoOf(error) !== undefined && error instanceof Error && !('path' in error))
-      Object.assign(error, { path });
-    throw error;
-  }
 }
 
 /** Node refuses to read or write 2 GiB in one call. */

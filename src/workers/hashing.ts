@@ -3,6 +3,7 @@
  * told; one pass over the bytes feeds several algorithms. Knows no array.
  */
 import { createHash } from 'node:crypto';
+import { named } from '../errors.js';
 import type { Stretch } from './hash-jobs.js';
 import type { Thread, Workers } from './pool.js';
 
@@ -91,17 +92,19 @@ const TOLD_BYTES = 16 * 1024 * 1024;
  */
 export async function hashFromFile(
   hash: StreamSink,
-  handle: { fd?: number },
+  handle: { fd?: number; path: string },
   stretch: { position: number; bytes: number },
   options: { signal?: AbortSignal | undefined; onBytes?: ((bytes: number) => void) | undefined },
 ): Promise<number | undefined> {
-  const { fd } = handle;
-  if (hash.updateFromFile === undefined || fd === undefined) return undefined;
+  const { fd, path } = handle;
+  const { updateFromFile } = hash;
+  if (updateFromFile === undefined || fd === undefined) return undefined;
   let done = 0;
   while (done < stretch.bytes) {
     options.signal?.throwIfAborted();
     const bytes = Math.min(TOLD_BYTES, stretch.bytes - done);
-    const read = await hash.updateFromFile({ fd, position: stretch.position + done, bytes });
+    const part = { fd, position: stretch.position + done, bytes };
+    const read = await named(path, () => updateFromFile.call(hash, part));
     options.onBytes?.(read);
     done += read;
     if (read < bytes) break;

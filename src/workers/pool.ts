@@ -14,7 +14,9 @@ export interface Call {
   args: unknown;
 }
 
-export type Answer = { id: number; result: unknown } | { id: number; error: unknown };
+export type SystemFacts = Partial<Pick<NodeJS.ErrnoException, 'errno' | 'code' | 'syscall' | 'path'>>;
+
+export type Answer = { id: number; result: unknown } | { id: number; error: unknown; system: SystemFacts };
 
 const THREAD = new URL('./thread.js', import.meta.url);
 /** More threads than this would wait for memory. */
@@ -95,8 +97,10 @@ export class Thread {
     if (this.pending.delete(answer.id)) underWay -= 1;
     this.keepAlive();
     if (this.pending.size === 0) this.settled();
-    if ('error' in answer) waiting?.reject(answer.error);
-    else waiting?.resolve(answer.result);
+    if ('error' in answer) {
+      const { error, system } = answer;
+      waiting?.reject(error instanceof Error ? Object.assign(error, system) : error);
+    } else waiting?.resolve(answer.result);
   }
 
   private fail(error: unknown): void {
