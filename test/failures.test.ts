@@ -99,6 +99,29 @@ test('a step whose key is the same is not repeated, and so are not those behind 
   assert.equal(states(await new Builds(project).build()), ['bad failed', 'after skipped upstream']);
 });
 
+test('a file that may not even be looked at fails its own step, until it may', async () => {
+  const project = new TestProject(`targets:
+  each: {rule: command, from: "in/{name}.txt", run: [cp, "{in}", "{out}"], out: "made/{name}.txt"}
+`);
+  for (const name of ['a', 'b']) project.write(`in/${name}.txt`, name);
+  let refused = true;
+  const port: Port = Object.assign(Object.create(disk), {
+    stat(path: string) {
+      if (!refused || !path.endsWith('in/a.txt')) return disk.stat(path);
+      throw Object.assign(new Error('EACCES: permission denied, stat'), {
+        code: 'EACCES',
+        syscall: 'stat',
+        path,
+      });
+    },
+  });
+  const builds = new Builds(project, port);
+  assert.equal(states(await builds.build()), ['each:a failed', 'each:b ran']);
+  assert.equal(states(await builds.build()), ['each:a skipped failed', 'each:b fresh']);
+  refused = false;
+  assert.equal(states(await builds.build()), ['each:a ran', 'each:b fresh']);
+});
+
 test('a file in the way that goes away lets the step be tried again', async () => {
   const project = new TestProject(
     'targets:\n  c: {rule: command, from: in.txt, run: [cp, "{in}", "{out}"], out: out.txt}\n',

@@ -2,6 +2,9 @@
 import { readdirSync, statSync, utimesSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { buildHere } from './rig/build-here.js';
 import { idsWith, TestProject } from './rig/project.js';
 
 const test = suite('going back');
@@ -78,6 +81,27 @@ test('a store that cannot be read costs time only', async () => {
   assert.is(result.failed, 0);
   assert.equal(project.digests('data'), before);
   assert.equal(project.leftovers(), []);
+});
+
+test('a store that cannot be trimmed is told, and fails nothing', async () => {
+  const project = new TestProject(`cache: {limit: 20kB}\n${PIPELINE}`);
+  const port: Port = {
+    ...disk,
+    unlink: (path) =>
+      path.includes('/cache/objects/')
+        ? Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES', syscall: 'unlink', path }))
+        : disk.unlink(path),
+  };
+  const warnings: string[] = [];
+  for (const seed of [1, 2, 3]) {
+    await project.writeRun('A/r1', { seed, rows: 60 });
+    await buildHere(project, port, {
+      onEvent: (event) => event.type === 'warning' && warnings.push(event.message),
+    });
+  }
+  assert.ok(warnings.length > 0);
+  for (const warning of warnings)
+    assert.match(warning, /^cache\/objects takes more than its limit: .*permission denied/s);
 });
 
 test('the store stays within its limit, and what was unused longest leaves first', async () => {

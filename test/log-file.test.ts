@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Digests } from '../src/engine/digests.js';
+import { FileClock } from '../src/engine/file-clock.js';
 import { LogWriter, readLog, rewriteLog } from '../src/engine/log-file.js';
 import { Records } from '../src/engine/records.js';
 import type { StepRecord } from '../src/engine/types.js';
@@ -195,6 +197,35 @@ test('records of steps that end side by side are all kept, also where the log be
       ['a', 'b', 'c'],
     );
   }
+});
+
+test('a log that cannot be rewritten for want of room stays as it is, and nothing else fails for it', async () => {
+  rmSync(path, { force: true });
+  const full: Port = {
+    ...disk,
+    create: (file) => Promise.reject(Object.assign(new Error('ENOSPC'), { code: 'ENOSPC', path: file })),
+  };
+  const records = new Records(disk, path);
+  for (let i = 0; i < 1200; i++) await records.add(record('a', String(i % 2)));
+  await records.close();
+  const lines = readLog(disk, path).entries.length;
+  assert.ok(lines < 100, 'it is rewritten where there is room');
+  for (let i = 0; i < 1200; i++) await records.add(record('a', String(i % 2)));
+  await new LogWriter(disk, path).close();
+  const again = new Records(full, path);
+  await again.close();
+  assert.is(new Records(disk, path).of('a')?.key, '1');
+
+  const remembered = join(folder, 'digests.jsonl');
+  const line = { id: 'file:x', signature: '1|x', at: '1', digest: { digest: `sha256:${'0'.repeat(64)}` } };
+  await rewriteLog(
+    disk,
+    remembered,
+    Array.from({ length: 1200 }, () => line),
+  );
+  const clock = new FileClock(disk, folder);
+  await new Digests(full, folder, new Map(), remembered, { save: true, clock }).close();
+  assert.is(readLog(disk, remembered).entries.length, 1200);
 });
 
 test('records of a newer firn are refused, of an older one dropped', async () => {

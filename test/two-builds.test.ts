@@ -153,6 +153,32 @@ test('a holder is gone when its pid, its start or its boot is', async () => {
   assert.is(isGone(plantLock({ pid: process.pid, boot: 'earlier' })), true, 'the machine was started again');
 });
 
+test('what another user left of a lock and may not be removed keeps nobody from building', async () => {
+  if (BOOT === '') return;
+  const folder = new TestProject().root;
+  const path = join(folder, 'lock');
+  const first = await acquireLock(disk, path, { command: 'test', onWait: () => undefined });
+  const { holder } = readLock(disk, path) as { holder: Holder };
+  await first.release();
+  const left = join(folder, '.firn-lock-0123456789ab-1-0123456789ab');
+  mkdirSync(left);
+  writeFileSync(join(left, 'x.json'), JSON.stringify({ ...holder, started: '1' }));
+  const port: Port = {
+    ...disk,
+    unlink: (file) =>
+      file.startsWith(left)
+        ? Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES' }))
+        : disk.unlink(file),
+  };
+  for (let i = 0; i < 2; i++) {
+    const lock = await acquireLock(port, path, {
+      command: 'test',
+      onWait: () => assert.unreachable('nobody holds it'),
+    });
+    await lock.release();
+  }
+});
+
 test('a killed holder that nobody waited for is gone', async () => {
   if (BOOT === '') return;
   // exec: what becomes of the shell waits for no child. The child ends after that, or the shell could still reap it.

@@ -2,8 +2,10 @@
  * A whole build: every wanted step once, after those it waits for, some side by side. Knows no rule, no array and no
  * terminal.
  */
+import { basename } from 'node:path';
 import { FirnError, messageOf } from '../errors.js';
-import { type BuildOptions, journalIn, openContext } from './context.js';
+import { textOf } from '../system-errors.js';
+import { type BuildOptions, journalIn, type OpenContext, openContext } from './context.js';
 import { decide } from './decide.js';
 import { type BuildSummary, freshOutcome, type StepOutcome } from './events.js';
 import { type ExecuteContext, executeStep } from './execute.js';
@@ -66,7 +68,7 @@ async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSumm
   options.emit({ type: 'begin', steps: options.steps.length });
   try {
     const outcomes = await runSteps(options, context, unfinished);
-    if (outcomes.some((outcome) => outcome.status === 'ran')) await open.store.trim();
+    if (outcomes.some((outcome) => outcome.status === 'ran')) await trim(options, open);
     const summary = summarise(outcomes, (performance.now() - began) / 1000);
     options.emit({ type: 'end', summary });
     return summary;
@@ -74,6 +76,16 @@ async function buildLocked(options: BuildOptions, lock: Lock): Promise<BuildSumm
     await open.workers.close();
     await open.digests.close();
     await open.records.close();
+  }
+}
+
+/** What is built is built, whatever becomes of copies of it. */
+async function trim({ cacheDirectory, emit }: BuildOptions, { store }: OpenContext): Promise<void> {
+  try {
+    await store.trim();
+  } catch (error) {
+    const message = `${basename(cacheDirectory)}/objects takes more than its limit: ${textOf(error)}`;
+    emit({ type: 'warning', message });
   }
 }
 

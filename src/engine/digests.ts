@@ -10,7 +10,7 @@ import type { Workers } from '../workers/pool.js';
 import { type FileClock, safeAfter } from './file-clock.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
 import { isDigest, isObject } from './record-shape.js';
-import type { Digest, Digester, Json } from './types.js';
+import type { Digest, Digester } from './types.js';
 
 /** Stands in each line: raise it when digests or their facts come to mean something else. Others' lines are passed over. */
 const FORMAT = '1|';
@@ -177,7 +177,7 @@ export class Digests {
   async forget(ids: readonly string[]): Promise<void> {
     await this.log?.close();
     for (const id of ids) this.remembered.delete(id);
-    await rewriteLog(this.port, this.file, [...this.remembered.values()] as unknown as Json[]);
+    await this.rewrite();
     this.lines = this.remembered.size;
   }
 
@@ -185,8 +185,13 @@ export class Digests {
   async close(): Promise<void> {
     await this.log?.close();
     if (this.log !== undefined && this.lines > 2 * this.remembered.size + 1000) {
-      await rewriteLog(this.port, this.file, [...this.remembered.values()] as unknown as Json[]);
+      // Where there is no room the log stays as it is, which says the same.
+      await this.rewrite().catch(() => undefined);
     }
+  }
+
+  private rewrite(): Promise<void> {
+    return rewriteLog(this.port, this.file, [...this.remembered.values()]);
   }
 
   private digester(kind: string): Digester {

@@ -129,10 +129,15 @@ function outputsOf(step: Step): string[] {
 }
 
 function statsOf(paths: readonly string[], { port, root }: FailurePlace): string {
-  return paths
-    .map((path) => {
-      const stat = port.stat(join(root, path));
-      return stat && [stat.kind, stat.size, stat.mtimeNs, stat.ctimeNs, stat.ino].join(' ');
-    })
-    .join('\n');
+  return paths.map((path) => statOf(join(root, path), port)).join('\n');
+}
+
+function statOf(path: string, port: ReadPort): string | undefined {
+  try {
+    const stat = port.stat(path);
+    return stat && [stat.kind, stat.size, stat.mtimeNs, stat.ctimeNs, stat.ino].join(' ');
+  } catch (error) {
+    // What may not be looked at is in that state until it may.
+    return errnoOf(error);
+  }
 }

@@ -181,7 +181,8 @@ async function discardAbandoned(port: Port, path: string): Promise<void> {
     const [place, pid] = name.slice(PREPARED.length).split('-');
     const holder = readLock(port, folder)?.holder;
     const gone = holder === undefined ? place === placeOfPids() && isDead(Number(pid), '') : isGone(holder);
-    if (gone) await discard(port, folder);
+    // Another user's may refuse to go. It keeps nobody out, and whoever comes next tries again.
+    if (gone) await discard(port, folder).catch(() => undefined);
   }
 }
 

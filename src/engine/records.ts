@@ -6,7 +6,7 @@ import { FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
 import { LogWriter, readLog, rewriteLog } from './log-file.js';
 import { isObject, isRecord } from './record-shape.js';
-import type { Json, StepRecord } from './types.js';
+import type { StepRecord } from './types.js';
 
 /** Raise when a record's meaning changes. Older logs are dropped (a rebuild), newer ones are refused. */
 const FORMAT = 1;
@@ -168,12 +168,16 @@ export class Records {
 
   async close(): Promise<void> {
     await this.log.close();
+    // Where there is no room the log stays as it is, which says the same.
+    if (this.isMostlyOutdated()) await this.compact().catch(() => undefined);
+  }
+
+  private isMostlyOutdated(): boolean {
     const kept = [...this.history.values()].flat();
-    if (this.lines > 2 * kept.length + 1000) return this.compact();
+    if (this.lines > 2 * kept.length + 1000) return true;
     const bytes = this.port.stat(this.file)?.size ?? 0;
-    if (bytes < COMPACT_FROM) return;
-    const needed = kept.reduce((sum, record) => sum + JSON.stringify(record).length, 0);
-    if (bytes > 2 * needed) await this.compact();
+    if (bytes < COMPACT_FROM) return false;
+    return bytes > 2 * kept.reduce((sum, record) => sum + JSON.stringify(record).length, 0);
   }
 
   private async compact(): Promise<void> {
@@ -185,7 +189,7 @@ export class Records {
     const forget = [...written].filter((path) => !this.writtenBy.has(path));
     await rewriteLog(this.port, this.file, [
       { firn: 'records', format: FORMAT },
-      ...(records as unknown as Json[]),
+      ...records,
       ...(forget.length === 0 ? [] : [{ forget }]),
     ]);
     this.lines = records.length + 1;
