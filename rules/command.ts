@@ -2,6 +2,7 @@
  * Any program: declared inputs in, declared outputs out. Arguments are handed over one by one and are never read by a
  * shell; outputs are written under temporary names and appear when the program ends well.
  */
+import { relative } from 'node:path';
 import type {
   ExpandView,
   Input,
@@ -265,7 +266,7 @@ function fillWord(word: string, detail: Detail, outputs: readonly Output[], cont
     : outputs;
   const lists = new Map([
     ['in', detail.in.map(asArgument)],
-    ['out', own.map((output) => asArgument(relative(context, context.stage(output))))],
+    ['out', own.map((output) => asArgument(relative(context.root, context.stage(output))))],
   ]);
   if (word === '{in}' || word === '{out}') return lists.get(word.slice(1, -1)) as string[];
   const filled = word.replace(PLACEHOLDER, (token, name?: string, index?: string, folder?: string) => {
@@ -301,8 +302,4 @@ function folderOf(path: string): string {
 /** A name that begins with a dash must not be taken for an option. */
 function asArgument(path: string): string {
   return path.startsWith('-') ? `./${path}` : path;
-}
-
-function relative(context: RunContext, path: string): string {
-  return path.slice(context.root.length + 1);
 }

@@ -3,6 +3,8 @@ import { chmodSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import command from '../rules/command.js';
+import type { RunContext, Step } from '../src/engine/types.js';
 import { FirnError } from '../src/errors.js';
 import { runProgram } from '../src/files/run-program.js';
 import { temporaryFolder } from './rig/folder.js';
@@ -223,6 +225,25 @@ seen:
     assert.is((await project.build()).failed, 0);
     assert.is(project.read('seen.txt').toString(), text);
   }
+});
+
+test('a project in the uppermost folder', async () => {
+  const folder = temporaryFolder();
+  const step = {
+    params: { argv: ['sh', '-c', 'echo made > "$0"', '{out}'] },
+    detail: { in: [], wildcards: {} },
+  };
+  const output = { kind: 'file', path: 'out.txt' };
+  await command.run(
+    { ...step, outputs: [output] } as unknown as Step,
+    {
+      root: '/',
+      stage: () => join(folder, 'out.txt'),
+      signal: new AbortController().signal,
+      log: () => undefined,
+    } as unknown as RunContext,
+  );
+  assert.ok(existsSync(join(folder, 'out.txt')));
 });
 
 test('a program that is being started when the build is told to stop is ended', async () => {

@@ -2,6 +2,7 @@
 import { readdirSync, statSync, utimesSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Store } from '../src/engine/store.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
 import { buildHere } from './rig/build-here.js';
@@ -81,6 +82,38 @@ test('a store that cannot be read costs time only', async () => {
   assert.is(result.failed, 0);
   assert.equal(project.digests('data'), before);
   assert.equal(project.leftovers(), []);
+});
+
+test('restoring ends when the build is told to stop', async () => {
+  const project = new TestProject();
+  project.write('large.bin', new Uint8Array(10_000_000));
+  const abort = new AbortController();
+  let blocks = 0;
+  const port: Port = {
+    ...disk,
+    async open(path) {
+      const handle = await disk.open(path);
+      return {
+        path,
+        size: handle.size,
+        read(into, position) {
+          blocks += 1;
+          abort.abort();
+          return handle.read(into, position);
+        },
+        stat: () => handle.stat(),
+        close: () => handle.close(),
+      };
+    },
+  };
+  const store = new Store(port, project.path('objects'), 1e9, Date.now);
+  const digest = `sha256:${project.sha256('large.bin')}`;
+  await store.keep(project.path('large.bin'), digest);
+  let name = '';
+  await store.restore(digest, project.path('again.bin'), { signal: abort.signal }).catch((error: Error) => {
+    name = error.name;
+  });
+  assert.equal([name, blocks], ['AbortError', 1]);
 });
 
 test('a store that cannot be trimmed is told, and fails nothing', async () => {

@@ -1,6 +1,14 @@
 /** Two builds of one project: one works, one waits and says for whom. Nobody's lock is taken while he may live. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, readlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -177,6 +185,30 @@ test('what another user left of a lock and may not be removed keeps nobody from 
     });
     await lock.release();
   }
+});
+
+test('a lock that is none, or that the system refuses, is told and not asked for without end', async () => {
+  const project = new TestProject(
+    'targets:\n  made: {rule: command, run: [cp, pipeline.yaml, "{out}"], out: out.txt}\n',
+  );
+  mkdirSync(project.path('cache/lock'), { recursive: true });
+  symlinkSync('nowhere', project.path('cache/lock/link'));
+  const waits = project.start('build');
+  await printed(waits.child, /waiting for a process that left no name to finish/);
+  waits.child.kill('SIGINT');
+  assert.is((await waits.finished).code, 130);
+  assert.is((await project.firn('unlock', '--force')).code, 0);
+  assert.is((await project.build()).ran, 1);
+
+  const refused = Object.assign(new Error('EPERM: operation not permitted, rename'), { code: 'EPERM' });
+  const port: Port = { ...disk, rename: () => Promise.reject(refused) };
+  const options = { command: 'test', onWait: () => undefined, signal: AbortSignal.timeout(20_000) };
+  let error: unknown;
+  await acquireLock(port, project.path('cache/lock'), options).catch((thrown: unknown) => {
+    error = thrown;
+  });
+  assert.is(error, refused);
+  assert.equal(project.leftovers(), []);
 });
 
 test('a killed holder that nobody waited for is gone', async () => {

@@ -101,24 +101,6 @@ s('a failed sync is not repeated', async () => {
   assert.equal(done, ['create', 'write', 'sync', 'close']);
 });
 
-s('a temporary that a killed process left behind is not in the way', async () => {
-  const { path } = folderWith('old');
-  let taken = 0;
-  const port: typeof disk = {
-    ...disk,
-    create(name) {
-      if (taken < 3) {
-        writeFileSync(name, '');
-        taken += 1;
-      }
-      return disk.create(name);
-    },
-  };
-  await writeFileAtomic(port, path, 'new');
-  assert.is(taken, 3);
-  assert.is(readFileSync(path, 'utf8'), 'new');
-});
-
 s('many writers at once: each succeeds, and one content is there whole', async () => {
   const { folder, path } = folderWith('old');
   const contents = Array.from({ length: 30 }, (_, i) => String(i).repeat(5000));

@@ -146,7 +146,7 @@ function runContext(step: Step, decision: Work, stage: Stage, context: ExecuteCo
     workers: context.workers,
     stored: async (digest) => {
       const path = join(context.root, stage.scratchPath());
-      return (await context.store.restore(digest, path)) ? path : undefined;
+      return (await context.store.restore(digest, path, context)) ? path : undefined;
     },
     digests: decision.digests,
     state: decision.memory?.state,
@@ -174,7 +174,7 @@ async function restore(
     const recorded = record.outputs.find((other) => other.path === output.path);
     if (recorded === undefined) return false;
     const staged = join(context.root, stage.pathOf(output));
-    if (!(await context.store.restore(recorded.stored ?? recorded.digest, staged))) {
+    if (!(await context.store.restore(recorded.stored ?? recorded.digest, staged, context))) {
       for (const done of step.outputs) {
         const path = join(context.root, stage.pathOf(done));
         if (context.port.stat(path) !== undefined) await context.port.unlink(path);

@@ -18,6 +18,8 @@ import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
 
 /** Between two looks at a lock that is held: at first, and at most. */
 const POLL_MS = { first: 10, most: 150 };
+/** A lock that is refused although nobody holds it, so many times in a row, was not released a moment ago. */
+const REFUSALS = 100;
 const PREPARED = `${TEMPORARY_PREFIX}lock-`;
 
 export interface Holder {
@@ -56,21 +58,29 @@ export async function acquireLock(port: Port, path: string, options: LockOptions
   let tookOver = false;
   let told = false;
   let wait = POLL_MS.first;
+  let refusals = 0;
+  const pause = (ms: number) =>
+    delay(ms, undefined, options.signal === undefined ? {} : { signal: options.signal });
   try {
     await prepare(port, join(prepared, name), options.command);
-    while (!(await tryRename(port, prepared, path))) {
+    for (;;) {
+      const refused = await tryRename(port, prepared, path);
+      if (refused === undefined) break;
       options.signal?.throwIfAborted();
       const found = readLock(port, path);
+      refusals = found === undefined ? refusals + 1 : 0;
       if (found === undefined) {
         // Released or taken over a moment ago. Where a rename does not replace an empty folder, it has to go first.
         await port.removeDirectory(path).catch(() => undefined);
+        if (refusals === REFUSALS) throw refused;
+        if (refusals > 1) await pause(POLL_MS.first);
       } else if (found.gone) {
         await takeAway(port, found.file, options.mark);
         tookOver = true;
       } else {
         if (!told) options.onWait(describeHolder(found.holder));
         told = true;
-        await delay(wait, undefined, options.signal === undefined ? {} : { signal: options.signal });
+        await pause(wait);
         wait = Math.min(1.5 * wait, POLL_MS.most);
       }
     }
@@ -109,7 +119,7 @@ export function readLock(port: Port, path: string): FoundLock | undefined {
   const [entry] = port.list(path);
   if (entry === undefined) return undefined;
   const file = join(path, entry.name);
-  const text = port.readText(file);
+  const text = entry.kind === 'file' ? port.readText(file) : '';
   if (text === undefined) return undefined;
   const holder = parseHolder(text);
   return {
@@ -142,17 +152,17 @@ async function prepare(port: Port, file: string, command: string): Promise<void>
   }
 }
 
-/** False when the lock is held. An empty folder in its place is replaced. */
-async function tryRename(port: Port, folder: string, path: string): Promise<boolean> {
+/** The refusal when the lock is held, as far as the system tells. An empty folder in its place is replaced. */
+async function tryRename(port: Port, folder: string, path: string): Promise<unknown> {
   try {
     await port.rename(folder, path);
-    return true;
+    return undefined;
   } catch (error) {
-    if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return false;
+    if (['EEXIST', 'ENOTEMPTY', 'EPERM'].includes(errnoOf(error) ?? '')) return error;
     // No lock was ever a file: whatever put one there, it keeps nobody out.
     if (errnoOf(error) === 'ENOTDIR' && port.stat(path)?.kind === 'file') {
       await unlinkIfThere(port, path);
-      return false;
+      return error;
     }
     throw error;
   }

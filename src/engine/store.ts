@@ -71,18 +71,19 @@ export class Store {
   }
 
   /** Copies a stored file to `to`; false when it is not there, cannot be read or is no longer what it was. */
-  async restore(digest: string, to: string): Promise<boolean> {
+  async restore(digest: string, to: string, options: DigestOptions = {}): Promise<boolean> {
     const source = this.pathOf(digest);
     if (!this.has(digest)) return false;
     try {
       await this.port.copy(source, to);
-      if ((await fileDigest(this.port, to)) === digest) {
+      if ((await fileDigest(this.port, to, options)) === digest) {
         await this.port.setTimes(source, this.now());
         return true;
       }
       await this.port.unlink(source);
     } catch {
       // Whatever is wrong with the store, the work can be done instead.
+      options.signal?.throwIfAborted();
     }
     await this.port.unlink(to).catch(() => undefined);
     return false;

@@ -5,9 +5,6 @@ import { adviceFor, reasonOf } from '../system-errors.js';
 import type { WriteHandle, WritePort } from './port.js';
 import { temporaryName } from './temporary.js';
 
-/** Left behind by a killed process that had our pid, as in containers it always has. */
-const LEFTOVERS = 1000;
-
 /**
  * Writes beside, syncs, renames, syncs the folder. On failure the temporary is gone and the old file as it was; only
  * when the last sync fails is the new content there, though a power cut may undo it. Two writers at once both succeed,
@@ -22,7 +19,7 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const bytes = typeof data === 'string' ? Buffer.from(data, 'utf8') : data;
   try {
-    const handle = await createTemporary(port, path, label);
+    const handle = await port.create(temporaryName(path, label));
     try {
       await writeDurably(handle, bytes);
       await port.rename(handle.path, path);
@@ -43,20 +40,6 @@ export async function writeFileAtomic(
       ...(advice === undefined ? {} : { advice }),
       cause: error,
     });
-  }
-}
-
-async function createTemporary(
-  port: WritePort,
-  path: string,
-  label: string | undefined,
-): Promise<WriteHandle> {
-  for (let tries = 1; ; tries += 1) {
-    try {
-      return await port.create(temporaryName(path, label));
-    } catch (error) {
-      if (errnoOf(error) !== 'EEXIST' || tries === LEFTOVERS) throw error;
-    }
   }
 }
 
