@@ -1,7 +1,10 @@
 /** What `build -n` says is what the next build does, and saying it changes nothing. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { build, openProject } from '../src/project.js';
+import { FirnError } from '../src/errors.js';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { build, openProject, plan } from '../src/project.js';
 import { idsWith, TestProject } from './rig/project.js';
 
 const test = suite('dry run');
@@ -182,6 +185,29 @@ test('a dry run of one target speaks of it and what it depends on', async () => 
   assert.equal(idsWith(plan, 'run'), ['count', 'reference']);
   assert.is(plan.steps.length, 2);
   assert.not.ok(project.exists('cache'));
+});
+
+test('one that is interrupted while it reads an output does not call it damaged', async () => {
+  const project = new TestProject(
+    'targets:\n  made: {rule: command, run: [cp, pipeline.yaml, "{out}"], out: out.txt}\n',
+  );
+  await project.build();
+  project.write('out.txt', project.read('out.txt'));
+  const abort = new AbortController();
+  const port: Port = {
+    ...disk,
+    open(path) {
+      abort.abort(new FirnError('interrupted', 'interrupted'));
+      return disk.open(path);
+    },
+  };
+  let kind: string | undefined;
+  await plan(await openProject({ directory: project.root, port }), { signal: abort.signal }).catch(
+    (error: FirnError) => {
+      kind = error.kind;
+    },
+  );
+  assert.is(kind, 'interrupted');
 });
 
 test('under --force everything named runs, in the plan as in the build', async () => {

@@ -6,6 +6,8 @@ import * as assert from 'uvu/assert';
 import { readLog, rewriteLog } from '../src/engine/log-file.js';
 import type { StepRecord } from '../src/engine/types.js';
 import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { buildHere } from './rig/build-here.js';
 import { Gate } from './rig/gate.js';
 import { type BuildJson, idsWith, parse, stepOf, TestProject } from './rig/project.js';
 
@@ -155,6 +157,28 @@ test('a dry run says what the build does once it has completed the commit, and c
   }
 });
 
+test('names that were given right before the kill are synced before the journal goes', async () => {
+  const crash = await stagedProject();
+  const { project } = crash;
+  await plantJournal(crash);
+  for (const path of [EMBEDDINGS, METADATA])
+    renameSync(project.path(path.replace('data/reference', STAGE)), project.path(path));
+  const done: string[] = [];
+  const port: Port = Object.assign(Object.create(disk), {
+    syncDirectory(path: string) {
+      done.push(path);
+      return disk.syncDirectory(path);
+    },
+    unlink(path: string) {
+      done.push(path);
+      return disk.unlink(path);
+    },
+  });
+  await buildHere(project, port);
+  const synced = done.indexOf(project.path('data/reference'));
+  assert.ok(synced >= 0 && synced < done.indexOf(project.path(JOURNAL)), done.join('\n'));
+});
+
 test('a commit that cannot be completed fails its own step; the others are built, and later so is it', async () => {
   const crash = await stagedProject();
   const { project, after } = crash;
@@ -166,7 +190,10 @@ test('a commit that cannot be completed fails its own step; the others are built
   // What was staged needs a folder's place.
   renameSync(project.path(METADATA), project.path(`${METADATA}.old`));
   mkdirSync(project.path(METADATA));
+  const planned = await project.plan();
+  assert.equal(idsWith(planned, 'blocked'), ['index:reference', 'reference']);
   const result = await project.build('-k');
+  assert.ok(project.exists(`${STAGE}/consolidated_embeddings.npy`), 'no file has its name before the other');
   assert.equal(idsWith(result, 'failed'), ['reference']);
   assert.match(
     stepOf(result, 'reference').error ?? '',

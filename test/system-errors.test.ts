@@ -1,4 +1,5 @@
 /** What the system refuses is told with the paths that people know, and what to do. */
+import { symlinkSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, TestProject } from './rig/project.js';
@@ -103,6 +104,18 @@ test('a lock that may not be made', async () => {
   const { code, stderr } = await project.firn('build');
   assert.is(code, 1);
   assert.is(stderr, `firn: cache: cannot be written to: permission denied (EACCES)\n  ${RIGHTS}\n`);
+});
+
+test('a cache on a disk that is not there', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1');
+  symlinkSync('nowhere', project.path('cache'));
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 1);
+  assert.match(
+    stderr,
+    'firn: cache: is a link that leads nowhere, expected a folder\n  Make the folder that it leads to',
+  );
 });
 
 test('an answer that is to go into a folder that is not there', async () => {

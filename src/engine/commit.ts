@@ -65,27 +65,46 @@ function journalOf(place: CommitPlace, step: string): string {
 /** Gives the names that are still to be given, and records the step. What was moved before a crash stays so. */
 export async function finishCommit(place: CommitPlace, { moves, record }: Journal): Promise<void> {
   const { port, root } = place;
+  // Before the first of them has its name: they are to appear together.
+  const obstacle = whyUnfinished(place, { moves, record });
+  if (obstacle !== undefined) throw obstacle;
   const folders = new Set<string>();
   for (const move of moves) {
-    // Already moved when a crash came between two renames.
-    if (port.stat(join(root, move.from)) === undefined) continue;
+    const folder = dirname(join(root, move.to));
+    if (port.stat(join(root, move.from)) === undefined) {
+      // Already moved when a crash came between two renames, and perhaps not synced.
+      if (port.stat(folder) !== undefined) folders.add(folder);
+      continue;
+    }
     try {
       await port.rename(join(root, move.from), join(root, move.to));
     } catch (error) {
-      throw new FirnError(
-        'failed',
-        `${record.step} is done, but this name could not be given: ${reasonOf(error)}`,
-        {
-          path: move.to,
-          advice: 'Remove what is in the way and build again.',
-          cause: error,
-        },
-      );
+      throw notGiven(record, move, error);
     }
-    folders.add(dirname(join(root, move.to)));
+    folders.add(folder);
   }
   for (const folder of folders) await port.syncDirectory(folder);
   await place.records.add(record);
+}
+
+/** Why a commit cannot be completed, as far as that shows before it is tried. */
+export function whyUnfinished(
+  { port, root }: { port: ReadPort; root: string },
+  { moves, record }: Journal,
+): FirnError | undefined {
+  const blocked = moves.find(
+    ({ from, to }) =>
+      port.stat(join(root, from)) !== undefined && port.stat(join(root, to))?.kind === 'directory',
+  );
+  return blocked && notGiven(record, blocked, { code: 'EISDIR' });
+}
+
+function notGiven({ step }: StepRecord, { to }: Move, cause: unknown): FirnError {
+  return new FirnError('failed', `${step} is done, but this name could not be given: ${reasonOf(cause)}`, {
+    path: to,
+    advice: 'Remove what is in the way and build again.',
+    cause,
+  });
 }
 
 /** The journals of a killed build. Those that cannot be read were never decided and are passed over. */

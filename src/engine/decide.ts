@@ -140,7 +140,7 @@ async function damagedOutputs(step: Step, record: StepRecord, context: DecideCon
       if (found === undefined) text = `${output.path} is missing`;
       else if (found.digest !== output.digest) text = `${output.path} is not what ${step.id} wrote`;
     } catch (error) {
-      if (!(error instanceof FirnError)) throw error;
+      if (!(error instanceof FirnError) || error.kind === 'interrupted') throw error;
       text = `${output.path} is damaged`;
     }
     if (text !== undefined) damaged.push({ code: 'output', text });

@@ -3,7 +3,7 @@
  * be once what a killed build had decided is complete. Knows no rule.
  */
 import { errnoOf, FirnError } from '../errors.js';
-import { pendingCommits } from './commit.js';
+import { pendingCommits, whyUnfinished } from './commit.js';
 import { type BuildOptions, journalIn, type OpenContext, type OpenOptions, openContext } from './context.js';
 import { type DecideContext, decide } from './decide.js';
 import { upstreamOf } from './graph.js';
@@ -37,13 +37,17 @@ export async function planBuild(options: BuildOptions): Promise<PlannedStep[]> {
 
 async function planSteps(options: BuildOptions, context: OpenContext): Promise<PlannedStep[]> {
   const planned = new Map<string, PlannedStep>();
+  const unfinished = unfinishedIn(options);
   for (const step of options.steps) {
     options.signal.throwIfAborted();
     const base = { id: step.id, target: step.target };
     const before = upstreamOf(options.graph, step).flatMap((id) => planned.get(id) ?? []);
     const failing = before.find((other) => other.action === 'blocked');
     const running = before.filter((other) => other.action !== 'fresh');
-    if (failing !== undefined) {
+    const unfinishedBy = unfinished.get(step.id);
+    if (unfinishedBy !== undefined) {
+      planned.set(step.id, { ...base, ...blockedBy(unfinishedBy) });
+    } else if (failing !== undefined) {
       planned.set(step.id, { ...base, action: 'blocked', reasons: [hangsOn(failing.id, 'fails')] });
     } else if (running.length > 0) {
       const error = await step.rule.obstacle?.(step);
@@ -54,6 +58,16 @@ async function planSteps(options: BuildOptions, context: OpenContext): Promise<P
     }
   }
   return [...planned.values()];
+}
+
+/** By step: why what a killed build had decided cannot be completed. */
+function unfinishedIn({ port, root, cacheDirectory }: BuildOptions): Map<string, FirnError> {
+  return new Map(
+    pendingCommits(port, journalIn(cacheDirectory)).flatMap((pending) => {
+      const why = whyUnfinished({ port, root }, pending);
+      return why === undefined ? [] : [[pending.record.step, why] as const];
+    }),
+  );
 }
 
 /**

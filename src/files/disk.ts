@@ -285,6 +285,13 @@ export const disk: Port = {
     } catch (error) {
       const code = errnoOf(error);
       if (code === 'EEXIST' && disk.stat(path)?.kind === 'directory') return;
+      if (code === 'EEXIST' && disk.readLink(path) !== undefined) {
+        throw new FirnError('failed', 'is a link that leads nowhere, expected a folder', {
+          path,
+          advice: 'Make the folder that it leads to, or remove the link.',
+          cause: error,
+        });
+      }
       if (code !== 'ENOENT' || dirname(path) === path) throw error;
       await disk.makeDirectory(dirname(path));
       await disk.makeDirectory(path);
