@@ -1,4 +1,5 @@
 /** The rule `command`: what reaches a program, what it has to leave behind, and what is said when it fails. */
+import { spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -24,6 +25,12 @@ function projectWith(targets: string): TestProject {
   const project = new TestProject(`targets:\n${targets.replace(/^/gm, '  ')}\n`);
   project.write('args.mjs', ARGUMENTS);
   return project;
+}
+
+/** Whether there is such a process that has not ended; one that nobody waits for has. */
+function isRunning(pid: number): boolean {
+  const { stdout } = spawnSync('ps', ['-o', 'stat=', '-p', String(pid)], { encoding: 'utf8' });
+  return /^[^Z\s]/.test(stdout.trim());
 }
 
 const HOSTILE = [
@@ -293,6 +300,21 @@ linked:
   assert.is(failed, 1);
   assert.match(steps[0].error ?? '', /linked made a link and no file of made\/a\.txt/);
   assert.not.ok(project.exists('made'));
+});
+
+test('what ignores the request to end and has closed its output is killed as well', async () => {
+  const abort = new AbortController();
+  let pid = 0;
+  await runProgram(['sh', '-c', '(trap "" TERM; while :; do sleep 0.1; done) > log 2>&1 & echo $!; wait'], {
+    cwd: temporaryFolder(),
+    signal: abort.signal,
+    onLine(line) {
+      pid = Number(line);
+      // By then it ignores it.
+      setTimeout(() => abort.abort(new FirnError('interrupted', 'interrupted')), 300);
+    },
+  }).catch(() => undefined);
+  assert.ok(pid > 0 && !isRunning(pid));
 });
 
 test('placeholders that cannot be filled are errors before anything runs', async () => {

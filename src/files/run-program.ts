@@ -5,10 +5,13 @@
  */
 import { type ChildProcess, type SpawnOptions, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, FirnError } from '../errors.js';
 
 /** How long a program may take to end after SIGTERM before it is killed. */
 const GRACE_MS = 5000;
+/** Between two looks whether its group is empty. */
+const LOOK_MS = 20;
 /** Lines of output that an error repeats. */
 const TAIL = 20;
 /** A line longer than this is cut into several. */
@@ -62,6 +65,7 @@ export async function runProgram(words: readonly string[], options: ProgramOptio
     options.signal.throwIfAborted();
     if (code !== 0) throw failure(words, code, signal, tail);
   } finally {
+    if (options.signal.aborted) await endGroup(child);
     clearTimeout(killer);
     running.delete(child);
     if (running.size === 0) process.off('exit', killAll);
@@ -150,12 +154,24 @@ function show(word: string): string {
   return /^[A-Za-z0-9_./:=@%+,-]+$/.test(word) ? word : JSON.stringify(word);
 }
 
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  if (child.pid === undefined) return;
+/** Of a group that was asked to end, some may have closed their output and be at work still. */
+async function endGroup(child: ChildProcess): Promise<void> {
+  for (let waited = 0; signalGroup(child, 0); waited += LOOK_MS) {
+    if (waited >= GRACE_MS) {
+      signalGroup(child, 'SIGKILL');
+      return;
+    }
+    await delay(LOOK_MS);
+  }
+}
+
+/** False when there is nobody left to hear it. */
+function signalGroup(child: ChildProcess, signal: NodeJS.Signals | 0): boolean {
+  if (child.pid === undefined) return false;
   try {
-    process.kill(process.platform === 'win32' ? child.pid : -child.pid, signal);
+    return process.kill(process.platform === 'win32' ? child.pid : -child.pid, signal);
   } catch {
-    // It has ended.
+    return false;
   }
 }
 
