@@ -104,8 +104,11 @@ const rule: Rule = {
     const [out] = target.out;
     const pruned = new Set((target.with as unknown as Params).prune);
     const runs = view.runs(target.runs ?? 'all', { archived: true }).filter((run) => !pruned.has(run.name));
-    const hasReference = view.port.stat(join(view.root, out, METADATA_FILE)) !== undefined;
-    if (runs.every((run) => run.archived) && !hasReference) {
+    const metadata = `${out}/${METADATA_FILE}`;
+    // One that was lost comes back from the cache, or the step says which rows are lost.
+    const hasReference = () =>
+      view.port.stat(join(view.root, metadata)) !== undefined || view.wasWritten(metadata);
+    if (runs.every((run) => run.archived) && !hasReference()) {
       if (view.runs('all').length === 0) {
         throw target.error(
           `there is no run in ${view.runsDir}`,
@@ -116,7 +119,11 @@ const rule: Rule = {
         );
       }
       // A version that is registered before its first run is no mistake.
-      view.warn('`runs` selects no run, so there is nothing to build yet');
+      view.warn(
+        runs.length === 0
+          ? '`runs` selects no run, so there is nothing to build yet'
+          : 'all runs that `runs` selects are archived, and there is nothing to build of them: `firn runs restore` brings them back',
+      );
       return [];
     }
     const all = view.runs('all');

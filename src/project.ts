@@ -2,12 +2,13 @@
 import { setMaxListeners } from 'node:events';
 import { join, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
-import { type BuildOptions, lockIn } from './engine/context.js';
+import { type BuildOptions, lockIn, recordsIn } from './engine/context.js';
 import type { BuildEvent, BuildSummary } from './engine/events.js';
 import type { Failures } from './engine/failures.js';
 import { buildGraph, type StepGraph, selectSteps } from './engine/graph.js';
 import { describeHolder, readLock } from './engine/lock.js';
 import { type PlannedStep, planBuild } from './engine/plan.js';
+import { Records } from './engine/records.js';
 import { fileDigest } from './engine/store.js';
 import type { Digester, Reason, Step } from './engine/types.js';
 import { FirnError } from './errors.js';
@@ -109,7 +110,9 @@ export async function openProject(options: ProjectOptions): Promise<Project> {
 export function projectOf(pipeline: Pipeline, place: Pick<Project, 'root' | 'port' | 'now'>): Project {
   const { root, port, now } = place;
   const glance = glanceAt(port);
-  const { steps, ...found } = expandPipeline(pipeline, { port: glance, root, nowMs: now() });
+  const wasWritten = (path: string): boolean =>
+    new Records(port, recordsIn(join(root, CACHE_FOLDER))).forOutput(path) !== undefined;
+  const { steps, ...found } = expandPipeline(pipeline, { port: glance, root, nowMs: now(), wasWritten });
   const graph = buildGraph(steps);
   return { ...place, ...found, glance, pipeline, graph, digesters: digestersOf(root) };
 }

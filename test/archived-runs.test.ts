@@ -113,6 +113,28 @@ test('with no run here and no reference, the error says that they are archived',
   assert.is((await project.build()).ran, 2);
 });
 
+test('a lost reference of which every run is archived comes back from the cache, or its loss is told', async () => {
+  const { project, archive } = await archivedProject();
+  project.write(
+    'pipeline.yaml',
+    `targets:\n${REFERENCE}  b: {rule: consolidate, runs: {dataset: B}, out: data/b}\n`,
+  );
+  await project.build();
+  await archive_(project, ['B/r1'], archive);
+  const before = project.digests('data');
+  project.remove('data/b');
+  assert.equal(idsWith(await project.build(), 'restored'), ['b']);
+  assert.equal(project.digests('data'), before);
+  project.remove('data/b');
+  project.remove('cache/objects');
+  const build = await project.build();
+  assert.match(stepOf(build, 'b').error ?? '', /held the rows of B\/r1, which are archived, and it is gone/);
+  project.remove('cache');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.match(stderr, /warning: b: all runs that `runs` selects are archived.*`firn runs restore`/);
+});
+
 test('clean spares a reference that has the rows of an archived run', async () => {
   const { project } = await archivedProject();
   const { stderr } = await project.firn('clean', '--all', '--execute');

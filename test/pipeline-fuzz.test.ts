@@ -22,7 +22,7 @@ project.write('sequences/A/one.fasta', '>a\nACGT\n');
 async function load(text: string): Promise<'steps' | 'error'> {
   try {
     const pipeline = await loadPipeline('pipeline.yaml', text, builtInRule, builtInRuleNames());
-    expandPipeline(pipeline, { port: disk, root: project.root, nowMs: Date.now() });
+    expandPipeline(pipeline, { port: disk, root: project.root, nowMs: Date.now(), wasWritten: () => false });
     return 'steps';
   } catch (error) {
     if (!(error instanceof FirnError) || error.kind !== 'usage' || error.path !== 'pipeline.yaml')

@@ -151,6 +151,23 @@ test('a deleted array comes back from the cache', async () => {
   assertRemembers(project);
 });
 
+test('a deleted reference of which every run is gone comes back from the cache', async () => {
+  const project = await projectThatRemembers();
+  project.remove(RUNS);
+  await project.build();
+  const before = project.digests('data');
+  project.remove('data');
+  assert.equal(idsWith(await project.build(), 'restored'), ['index:reference', 'reference']);
+  assert.equal(project.digests('data'), before);
+  project.remove('data');
+  project.remove('cache/objects');
+  const lost = await project.build();
+  assert.match(
+    stepOf(lost, 'reference').error ?? '',
+    /held the only copy of A\/r1, A\/r2, B\/r1, and it is gone/,
+  );
+});
+
 /** Flips one bit in the last value of A/r2. */
 function alterRetained(project: TestProject, array = EMBEDDINGS): void {
   const bytes = project.read(array);

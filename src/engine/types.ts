@@ -204,6 +204,8 @@ export interface ExpandView {
   runs(filter: RunFilter, options?: { archived?: boolean }): KnownRun[];
   /** Files on disk or made by other steps; `*` and `{name}` are wildcards. Sorted by path. */
   files(pattern: string): FileMatch[];
+  /** Whether a step wrote this file, as far as records tell; it need not be there any more. Reads the records: ask seldom. */
+  wasWritten(path: string): boolean;
   /** Something a person should know though it is no mistake: a filter that selects nothing. */
   warn(message: string): void;
   /** Another target, when `name` is one. */

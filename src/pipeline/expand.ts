@@ -21,6 +21,8 @@ export interface ExpandOptions {
   /** Absolute. */
   root: string;
   nowMs: number;
+  /** Of a path of the project, as in ExpandView. */
+  wasWritten: (path: string) => boolean;
 }
 
 export interface Expansion {
@@ -287,6 +289,7 @@ class World {
       runsDir: this.pipeline.runsDir,
       versionsFile: this.pipeline.versionsFile,
       releasesDir: this.pipeline.releasesDir,
+      wasWritten: this.options.wasWritten,
       warn,
       runs: (filter, options) => this.runs(filter, options?.archived ?? false),
       files: (pattern) => this.files(pattern),
