@@ -91,6 +91,14 @@ test('a line a target: fresh, stale, waiting, failing, empty', async () => {
     /^compressed\|compress\|2\|1 failing, 1 stale\|compressed:A\/r1: .*A\/r1\/embeddings\.npy: is neither an npy nor an npz file.*; and 1 more step$/,
   );
   assert.match(failing[4], /^index\|index\|1\|1 failing\|reference fails first$/);
+  const noArray = /A\/r1\/embeddings\.npy: is neither an npy nor an npz file/;
+  const blocked = parse<StatusJson>(await project.firn('status', '--json')).targets[0].steps[0];
+  assert.is(blocked.status, 'blocked');
+  assert.match(blocked.reason, noArray);
+  const why = await project.firn('why', 'compressed:A/r1', '--json');
+  const [step] = parse<{ steps: { status: string; reasons: object[]; error: string }[] }>(why).steps;
+  assert.equal([step.status, step.reasons], ['blocked', []]);
+  assert.match(step.error, noArray);
 });
 
 test('what a target of one step said of itself is told again', async () => {

@@ -144,6 +144,15 @@ function texts(reasons: readonly Reason[]): string {
   return reasons.map((reason) => reason.text).join('; ');
 }
 
+/** A step of a plan as `--json` shows it. */
+export function planJson({ id, action, reasons, error }: PlannedStep): {
+  id: string;
+  status: PlannedStep['action'];
+  reason: string;
+} {
+  return { id, status: action, reason: error === undefined ? texts(reasons) : textOf(error) };
+}
+
 const WORDS: { [action in PlannedStep['action']]: string } = {
   fresh: 'fresh',
   run: 'would run',
@@ -167,11 +176,7 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
       maybe: count('maybe'),
       fresh: count('fresh'),
       blocked: count('blocked'),
-      steps: steps.map(({ id, action, reasons, error }) => ({
-        id,
-        status: action,
-        reason: error === undefined ? texts(reasons) : textOf(error),
-      })),
+      steps: steps.map(planJson),
     });
     return code;
   }

@@ -1,8 +1,7 @@
 /** `firn status`: what is stale and what is fresh, a line a target. */
 import type { Command } from 'commander';
 import type { PlannedStep } from '../engine/plan.js';
-import type { StepState } from '../status.js';
-import { whyText } from './build.js';
+import { planJson, whyText } from './build.js';
 import { act, globalOptions, print, printJson } from './main.js';
 import { statsOf } from './reporters/plain.js';
 import { plural, safe, table } from './text.js';
@@ -24,7 +23,11 @@ export function defineStatus(program: Command): void {
         const lines = await targetStatus(project, { targets, signal });
         if (flags.json) {
           printJson({
-            targets: lines.map(({ target, rule, steps }) => ({ target, rule, steps: steps.map(stepJson) })),
+            targets: lines.map(({ target, rule, steps }) => ({
+              target,
+              rule,
+              steps: steps.map((step) => ({ ...planJson(step), stats: step.stats })),
+            })),
             archived: project.archived.map(({ name }) => name),
           });
           return;
@@ -62,10 +65,6 @@ export function defineStatus(program: Command): void {
           print(`\nwhen last built:\n${told.map(([id, text]) => `  ${safe(id)}: ${text}`).join('\n')}`);
       }),
     );
-}
-
-function stepJson({ id, action, reasons, stats }: StepState): object {
-  return { id, status: action, reason: reasons.map((reason) => reason.text).join('; '), stats };
 }
 
 function stateOf(steps: readonly PlannedStep[]): string {

@@ -1,6 +1,7 @@
 /** `firn why`: every reason why a target, or one of its steps, would be built. */
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
+import { textOf } from '../system-errors.js';
 import { whyText } from './build.js';
 import { act, globalOptions, print, printJson } from './main.js';
 import { plural, safe } from './text.js';
@@ -40,10 +41,11 @@ export function defineWhy(program: Command): void {
         const before = planned.filter((step) => !own.includes(step) && step.action !== 'fresh');
         if (flags.json) {
           const json = (steps: typeof planned) =>
-            steps.map(({ id, action, reasons }) => ({
+            steps.map(({ id, action, reasons, error }) => ({
               id,
               status: action,
               reasons: reasons.map(({ code, text }) => ({ code, text })),
+              ...(error === undefined ? {} : { error: textOf(error) }),
             }));
           printJson({ steps: json(own), before: json(before) });
           return;
