@@ -468,6 +468,17 @@ test('the program ends with 2, says where in one line, and builds nothing', asyn
   }
 });
 
+test('a line of dashes in a comment or a text is no nesting', async () => {
+  const project = await emptyProject();
+  const dashes = '- '.repeat(40);
+  project.write(
+    'pipeline.yaml',
+    `# ${dashes}\ntargets: # ${dashes}\n  a: {rule: command, run: [echo, "${dashes}"], out: x}\n`,
+  );
+  const { pipeline } = await openProject({ directory: project.root });
+  assert.equal(pipeline.targets.get('a')?.run, ['echo', dashes]);
+});
+
 test('thousands of keys and aliases do not stop it', async () => {
   const project = await emptyProject();
   // Comparing each key with each other takes minutes, and the rig stops the program before that.

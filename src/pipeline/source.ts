@@ -179,9 +179,10 @@ function checkNesting(path: string, text: string): void {
       column: offset - before.lastIndexOf('\n'),
     });
   };
-  // Lists in lists can be nested without brackets and without indentation.
+  // Lists in lists can be nested without brackets and without indentation; dashes in a comment or in quotes are none.
+  const bare = text.replace(/[#"'].*/g, (rest) => '_'.repeat(rest.length));
   const compact =
-    /(?:[-?:][ \t]+){33}/.exec(text) ?? new RegExp(`^[ \\t]{${MAX_INDENT},}\\S`, 'm').exec(text);
+    /(?:[-?:][ \t]+){33}/.exec(bare) ?? new RegExp(`^[ \\t]{${MAX_INDENT},}\\S`, 'm').exec(text);
   if (compact !== null) fail(compact.index);
   let depth = 0;
   for (const { 0: bracket, index } of text.matchAll(/[[\]{}]/g)) {
