@@ -161,12 +161,36 @@ test('a file that is no rule is named, with the line where there is one', async 
       LENGTHS.replace("from: 'required'", "form: 'required'"),
       /`fields` says form: required, expected one of from, runs, out, run/,
     ],
+    [
+      LENGTHS.replace('  async run(', '  parameters: null,\n  async run('),
+      /the rule lacks `parameters` or `fields`/,
+    ],
+    [
+      LENGTHS.replace('  async run(', '  fields: null,\n  async run('),
+      /the rule lacks `parameters` or `fields`/,
+    ],
     [LENGTHS.replace("type: 'integer'", "type: 'int'"), /`parameters` is no usable JSON Schema: .*type/],
     [
       LENGTHS.replace("id: target.name + ':'", "id: 'x'"),
       /pipeline\.yaml:2:3: the rule lengths makes no usable steps: a step has the id "xa", expected "lengths" or "lengths:\.\.\."/,
     ],
     [LENGTHS.replace('params: target.with,', ''), /makes no usable steps: lengths:a has no `params`/],
+    [
+      LENGTHS.replace('params: target.with,', 'params: target.with, removes: path,'),
+      /makes no usable steps: `removes` of lengths:a is no list of paths/,
+    ],
+    [
+      LENGTHS.replace('params: target.with,', "params: target.with, removes: ['../x'],"),
+      /lengths:a: "\.\.\/x" leads out of the project/,
+    ],
+    [
+      LENGTHS.replace('params: target.with,', 'params: target.with, rewrites: [path],'),
+      /makes no usable steps: `rewrites` of lengths:a is no list of/,
+    ],
+    [
+      LENGTHS.replace("kind: 'file', path: target.out", "kind: 'run', path: target.out"),
+      /lengths:a: \S+ is no place for a run\n {2}Runs are made at consolidated_data\/runs\/<dataset>\/<run>\/embeddings\.npy/,
+    ],
     [LENGTHS.replace("kind: 'file', path }", "kind: 'fil', path }"), /`inputs` of lengths:a is no list of/],
     [
       LENGTHS.replace('return files.map(', 'return files.forEach('),

@@ -4,21 +4,31 @@
  */
 import { findCycle, providedBy } from '../engine/graph.js';
 import { inputId, type Step, type StepDraft } from '../engine/types.js';
+import { NPY_FILE, NPZ_FILE } from '../runs/discover.js';
+import { isRunName } from '../runs/run-name.js';
 import type { Pipeline, Target } from './load.js';
 import { CACHE_FOLDER, checkProjectPath, PIPELINE_FILE } from './project-path.js';
 
 /** Checks the steps that a rule gives for one target; a rule may be a user's JavaScript. Throws FirnError (usage). */
-export function checkDrafts(target: Target, drafts: readonly StepDraft[]): void {
+export function checkDrafts(target: Target, drafts: readonly StepDraft[], runsDir: string): void {
   const wrong = draftsProblem(target, drafts);
   if (wrong !== undefined) throw target.error(`the rule ${target.rule.name} makes no usable steps: ${wrong}`);
-  for (const { id, inputs, outputs } of drafts) {
-    for (const { path } of [...inputs, ...outputs]) {
-      const problem = (message: string, advice: string) =>
-        target.error(`${id}: ${message}`, advice, target.out.length > 0 ? 'out' : undefined);
+  for (const { id, inputs, outputs, removes = [] } of drafts) {
+    const problem = (message: string, advice: string) =>
+      target.error(`${id}: ${message}`, advice, target.out.length > 0 ? 'out' : undefined);
+    for (const path of [...inputs, ...outputs].map((item) => item.path).concat(removes)) {
       const plain = checkProjectPath(path, (message) =>
         problem(message, 'Every path of a step lies in the project.'),
       );
       if (plain !== path) throw problem(`the path "${path}" is not in its plain form`, `Write ${plain}.`);
+    }
+    // What is made elsewhere would count as a run, and be looked for here.
+    const misplaced = outputs.find(({ kind, path }) => kind === 'run' && !isRunArray(path, runsDir));
+    if (misplaced !== undefined) {
+      throw problem(
+        `${misplaced.path} is no place for a run`,
+        `Runs are made at ${runsDir}/<dataset>/<run>/${NPY_FILE}.`,
+      );
     }
   }
 }
@@ -32,17 +42,31 @@ function draftsProblem(target: Target, drafts: unknown): string | undefined {
     }
     if (params === undefined) return `${id} has no \`params\``;
     for (const [name, list] of Object.entries({ inputs, outputs })) {
-      const isList =
-        Array.isArray(list) &&
-        list.every((item) => KINDS.includes(item?.kind) && typeof item.path === 'string');
-      if (!isList) return `\`${name}\` of ${id} is no list of {kind: "file" or "run", path}`;
+      if (!isItems(list)) return `\`${name}\` of ${id} is no list of {kind: "file" or "run", path}`;
     }
     if (outputs?.length === 0) return `${id} has no outputs`;
+    const { removes = [], rewrites = [] } = draft;
+    if (!Array.isArray(removes) || !removes.every((path) => typeof path === 'string'))
+      return `\`removes\` of ${id} is no list of paths`;
+    if (!isItems(rewrites)) return `\`rewrites\` of ${id} is no list of {kind: "file" or "run", path}`;
   }
   return undefined;
 }
 
 const KINDS = ['file', 'run'];
+
+function isItems(list: unknown): boolean {
+  return (
+    Array.isArray(list) && list.every((item) => KINDS.includes(item?.kind) && typeof item.path === 'string')
+  );
+}
+
+function isRunArray(path: string, runsDir: string): boolean {
+  const folder = path.slice(0, path.lastIndexOf('/'));
+  const file = path.slice(folder.length + 1);
+  const isArray = file === NPY_FILE || file === NPZ_FILE;
+  return isArray && folder.startsWith(`${runsDir}/`) && isRunName(folder.slice(runsDir.length + 1));
+}
 
 /** Throws FirnError (usage) for outputs that collide or lie where none may be, and for steps that wait in a circle. */
 export function checkSteps(pipeline: Pipeline, steps: readonly Step[]): void {

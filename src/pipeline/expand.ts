@@ -129,7 +129,7 @@ function fingerprint(steps: readonly Step[]): string {
 function expandTarget(target: Target, view: ExpandView): StepDraft[] {
   try {
     const drafts = target.rule.expand(target, view);
-    checkDrafts(target, drafts);
+    checkDrafts(target, drafts, view.runsDir);
     return drafts;
   } catch (error) {
     if (!(error instanceof FirnError))

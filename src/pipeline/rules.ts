@@ -138,14 +138,17 @@ function problemOf(rule: Partial<Rule> | undefined, name: string): string | unde
   if (typeof rule.version !== 'string') return 'the rule has no `version` (a text)';
   if (typeof rule.expand !== 'function' || typeof rule.run !== 'function')
     return 'the rule lacks `expand` or `run`';
-  if (rule.parameters === undefined || rule.fields === undefined)
-    return 'the rule lacks `parameters` or `fields`';
+  if (!isObject(rule.parameters) || !isObject(rule.fields)) return 'the rule lacks `parameters` or `fields`';
   for (const [field, use] of Object.entries(rule.fields)) {
     if (!FIELDS.includes(field) || (use !== 'required' && use !== 'optional')) {
       return `\`fields\` says ${field}: ${String(use)}, expected one of ${FIELDS.join(', ')}, required or optional`;
     }
   }
   return undefined;
+}
+
+function isObject(value: unknown): value is object {
+  return value !== null && typeof value === 'object';
 }
 
 async function parametersProblem({ parameters }: Rule): Promise<string | undefined> {
