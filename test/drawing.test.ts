@@ -64,6 +64,21 @@ test('targets and how they hang together', async () => {
   );
 });
 
+test('in SVG each target stands right of all it hangs on, whatever the order of the file', async () => {
+  const project = new TestProject(`targets:
+  report: {rule: command, from: [reference, index], run: [cat, "{in}"], out: r}
+  index: {rule: index, from: [reference]}
+  reference: {rule: consolidate, runs: all, out: data/reference}
+  embedded: {rule: embed, from: "sequences/*/*.fa", with: {version: "1"}}
+`);
+  project.write('sequences/A/r1.fa', '>one\nACGTACGT\n');
+  const { stdout } = await project.firn('graph', '--format', 'svg');
+  const boxes = [...stdout.matchAll(/<rect x="(\d+)".*?>(\w+) \(\w+\)<\/text>/g)];
+  const names = boxes.sort((a, b) => Number(a[1]) - Number(b[1])).map(([, , name]) => name);
+  assert.equal(names, ['embedded', 'reference', 'index', 'report']);
+  assert.is(new Set(boxes.map(([, x]) => x)).size, 4, stdout);
+});
+
 test('steps are all there, in every form', async () => {
   const { nodes, edges } = JSON.parse(await graph('--steps', '--format', 'json')) as Drawing;
   const ids = nodes.map(({ id }) => id);

@@ -13,7 +13,6 @@ interface Place {
   width: number;
 }
 
-/** Nodes come in an order where each stands after all it hangs on. */
 export function toSvg(drawing: Drawing, labels: Labels): string {
   const places = place(drawing, labels);
   const boxes = [...places.values()];
@@ -42,20 +41,32 @@ export function toSvg(drawing: Drawing, labels: Labels): string {
   ].join('\n');
 }
 
-function place({ nodes, edges }: Drawing, labels: Labels): Map<string, Place> {
-  const before = new Map<string, string[]>();
-  for (const { from, to } of edges) before.set(to, [...(before.get(to) ?? []), from]);
-  const columns: string[][] = [];
-  const columnOf = new Map<string, number>();
-  for (const { id } of nodes) {
-    const column = (before.get(id) ?? []).reduce(
-      (most, from) => Math.max(most, (columnOf.get(from) ?? 0) + 1),
-      0,
-    );
-    columnOf.set(id, column);
-    columns[column] ??= [];
-    columns[column].push(id);
+/**
+ * The column of each node. Targets may stand before what they hang on, and hang on each other in a circle where no two of
+ * their steps do; then it is given up after as many rounds as there are nodes.
+ */
+function columnsOf({ nodes, edges }: Drawing): Map<string, number> {
+  const columnOf = new Map(nodes.map(({ id }) => [id, 0]));
+  for (let round = 0, settled = false; !settled && round < nodes.length; round++) {
+    settled = true;
+    for (const { from, to } of edges) {
+      const column = (columnOf.get(from) ?? 0) + 1;
+      if ((columnOf.get(to) ?? 0) >= column) continue;
+      columnOf.set(to, column);
+      settled = false;
+    }
   }
+  return columnOf;
+}
+
+function place(drawing: Drawing, labels: Labels): Map<string, Place> {
+  const byColumn = new Map<number, string[]>();
+  for (const [id, column] of columnsOf(drawing)) {
+    const ids = byColumn.get(column);
+    if (ids === undefined) byColumn.set(column, [id]);
+    else ids.push(id);
+  }
+  const columns = [...byColumn].sort(([a], [b]) => a - b).map(([, ids]) => ids);
   const places = new Map<string, Place>();
   let x = MARGIN;
   for (const column of columns) {
