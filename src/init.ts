@@ -38,6 +38,13 @@ export async function writeStarter(port: Port, root: string, runs: string): Prom
     runs,
     (message, advice) => new FirnError('usage', message, advice === undefined ? {} : { advice }),
   );
+  const there = port.stat(join(root, runsDir));
+  if (there !== undefined && there.kind !== 'directory') {
+    throw new FirnError('usage', 'is no folder', {
+      path: runsDir,
+      advice: 'Name the folder of runs, <runs>/<dataset>/<run>/embeddings.npy.',
+    });
+  }
   const { runs: here, archived } = discoverRuns(port, join(root, runsDir));
   const found = [...here, ...archived];
   // Where there are runs, a model made them, and sequences are not to be embedded by another.

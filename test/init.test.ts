@@ -126,9 +126,11 @@ test('runs in another place', async () => {
   assert.ok(project.exists('data/reference/consolidated_index.faiss'));
 
   const other = new TestProject();
+  other.write('a file', 'text');
   for (const [runs, says] of [
     ['../runs', /leads out of the project/],
     ['/runs', /is an absolute path/],
+    ['a file', /a file: is no folder/],
   ] as const) {
     const { code, stderr } = await other.firn('init', '--runs', runs);
     assert.is(code, 2);
