@@ -1,4 +1,5 @@
 /** `firn versions` and targets that choose by version, against a Python that reads the same registry. */
+import { lstatSync, renameSync, symlinkSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { idsWith, parse, TestProject } from './rig/project.js';
@@ -254,6 +255,24 @@ test('the description of a version may change, its model may not', async () => {
   assert.equal(after, { ...before, versions: { v1: { ...before.versions.v1, description: 'second' } } });
   assert.is((await project.firn('versions', ...register)).stdout, 'v1 (m) is registered already\n');
   assert.equal(JSON.parse(project.read(REGISTRY).toString()), after);
+});
+
+test('a registry that is a link is read, and not replaced by a file', async () => {
+  const project = new TestProject();
+  await project.firn('versions', 'register', '--version', 'v1', '--model', 'm');
+  const shared = 'shared.json';
+  renameSync(project.path(REGISTRY), project.path(shared));
+  symlinkSync(project.path(shared), project.path(REGISTRY));
+  const before = project.read(shared);
+  assert.match((await project.firn('versions', 'list')).stdout, /v1/);
+  const { code, stderr } = await project.firn('versions', 'register', '--version', 'v2', '--model', 'm');
+  assert.is(code, 1);
+  assert.match(
+    stderr,
+    /embedding_versions\.json: is a link to .*shared\.json, and nothing is written through links/,
+  );
+  assert.ok(lstatSync(project.path(REGISTRY)).isSymbolicLink());
+  assert.equal(project.read(shared), before);
 });
 
 test('mistakes', async () => {

@@ -95,8 +95,19 @@ export function loadRegistry(port: ReadPort, path: string): Registry {
 
 const UNFINISHED = 'versions';
 
-/** Replaces the file as a whole, and makes its folder when missing. Only one process may do so at a time. */
+/**
+ * Replaces the file as a whole, and makes its folder when missing. Only one process may do so at a time.
+ * @throws FirnError `conflict` when the file is a link: it would be replaced, and who shares the file would not hear of it
+ */
 export async function saveRegistry(port: Port, path: string, registry: Registry): Promise<void> {
+  const target = port.readLink(path);
+  if (target !== undefined) {
+    throw new FirnError('conflict', `is a link to ${target}, and nothing is written through links`, {
+      path,
+      advice:
+        'Change the registry from the project that holds the file, or put the file in the place of the link.',
+    });
+  }
   await makeDurableDirectory(port, dirname(path));
   await removeHalfWritten(port, dirname(path), UNFINISHED);
   await writeFileAtomic(port, path, formatOrdered(registry.document), UNFINISHED);
