@@ -3,7 +3,7 @@
  * written beside them. The metadata and the index as they were are kept under other names: nothing says of which rows that
  * index is, and the next build makes one that does.
  */
-import { dirname, join } from 'node:path';
+import { basename, dirname, isAbsolute, join, relative, sep } from 'node:path';
 import { ArrayHasher } from './arrays/digest.js';
 import { openArray } from './arrays/open.js';
 import type { ArrayReader } from './arrays/types.js';
@@ -14,7 +14,7 @@ import { readTrailer } from './faiss/trailer.js';
 import type { Port } from './files/port.js';
 import { removeHalfWritten } from './files/remove.js';
 import { temporaryName } from './files/temporary.js';
-import { EMBEDDINGS_FILE, findReference } from './reference/files.js';
+import { EMBEDDINGS_FILE, findReference, METADATA_FILE } from './reference/files.js';
 import { type Range, runName } from './reference/layout.js';
 import { readMetadata, writeMetadata } from './reference/metadata.js';
 import { type RowSource, readRowSources } from './reference/row-sources.js';
@@ -51,13 +51,33 @@ export interface AdoptRequest {
   onWait: (holder: string) => void;
 }
 
-/** Throws FirnError when the reference is firn's already, or its metadata does not fit its array. */
+/** Throws FirnError when the reference is firn's already or outside of the project, or its metadata does not fit its array. */
 export async function adoptReference(request: AdoptRequest): Promise<Adopted> {
+  expectInside(request);
   // What a killed build had decided to write comes first: it may be this very reference.
   return holdProject({ ...request, command: 'firn adopt' }, async () => {
     await removeHalfWritten(request.port, request.directory, UNFINISHED);
     return adoptLocked(request);
   });
+}
+
+/** Whether its runs are gone is a question to the project that builds it; and no build of this one would go on with it. */
+function expectInside({ port, root, directory }: AdoptRequest): void {
+  const base = port.realPath(root);
+  const leads = port.realPath(directory);
+  if (base === undefined || leads === undefined || isWithin(base, leads)) return;
+  const message = isWithin(root, directory)
+    ? `leads to ${leads}, outside of the project`
+    : 'lies outside of the project';
+  throw new FirnError('usage', message, {
+    path: directory,
+    advice: 'Adopt it in the project that is to build it, or copy its folder into this one.',
+  });
+}
+
+function isWithin(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way !== '..' && !way.startsWith(`..${sep}`) && !isAbsolute(way);
 }
 
 async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
@@ -66,16 +86,11 @@ async function adoptLocked(request: AdoptRequest): Promise<Adopted> {
   if ((await readMetadata(port, files.metadata)) !== undefined) {
     throw new FirnError('usage', 'is a reference of firn already', { path: directory });
   }
-  if (!files.embeddings.endsWith(EMBEDDINGS_FILE)) {
-    throw new FirnError(
-      'usage',
-      'has the names of an older reference (reference_*), which is only searched',
-      {
-        path: directory,
-        advice:
-          'To build on it, copy its files as consolidated_embeddings.npy and consolidated_metadata.json into a folder.',
-      },
-    );
+  if (basename(files.embeddings) !== EMBEDDINGS_FILE) {
+    throw new FirnError('usage', 'has other names than a reference that firn builds, and is only searched', {
+      path: directory,
+      advice: `To build on it, copy ${basename(files.embeddings)} as ${EMBEDDINGS_FILE} and ${basename(files.metadata)} as ${METADATA_FILE} into a folder.`,
+    });
   }
   const sources = await readRowSources(port, files.metadata);
   const index = await foreignIndex(port, files.index);

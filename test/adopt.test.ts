@@ -1,9 +1,12 @@
 /** Taking over a reference that the older Python system wrote, with its habit of counting compressed runs twice. */
+import { readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { adoptReference } from '../src/adopt.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
+import { temporaryFolder } from './rig/folder.js';
 import { parse, stepOf, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -137,6 +140,36 @@ oracleTest(test, ['numpy'], 'a reference of firn is not adopted again', async ()
   const again = await project.firn('adopt');
   assert.is(again.code, 2);
   assert.match(again.stderr, /is a reference of firn already/);
+});
+
+test('a reference outside of the project, or under other names, is refused as it is', async () => {
+  const project = new TestProject(PIPELINE);
+  const [array, metadata] = ['consolidated_embeddings.npy', 'consolidated_metadata.json'];
+  await project.writeRun('A/r1', { seed: 1, rows: 5 });
+  await project.build();
+  const { sequences } = project.reference().metadata;
+  const foreign = JSON.stringify({ total_sequences: 5, total_runs: 1, sequences });
+  const elsewhere = temporaryFolder();
+  writeFileSync(join(elsewhere, array), project.read(`data/reference/${array}`));
+  writeFileSync(join(elsewhere, metadata), foreign);
+  symlinkSync(elsewhere, project.path('data/linked'));
+  project.write('data/old/old_consolidated_embeddings.npy', project.read(`data/reference/${array}`));
+  project.write('data/old/old_consolidated_embeddings.json', foreign);
+  const before = project.digests('data/old');
+  const cases: [directory: string, says: RegExp][] = [
+    [elsewhere, /lies outside of the project/],
+    [relative(project.root, elsewhere), /lies outside of the project/],
+    ['data/linked', /data\/linked: leads to .*, outside of the project/],
+    ['data/old', /has other names than a reference that firn builds/],
+  ];
+  for (const [directory, says] of cases) {
+    const { code, stdout, stderr } = await project.firn('adopt', directory);
+    assert.match(stderr, says);
+    assert.equal([code, stdout], [2, '']);
+  }
+  assert.equal(readdirSync(elsewhere).sort(), [array, metadata]);
+  assert.equal(project.digests('data/old'), before);
+  assert.is((await project.firn('adopt', project.path('data/reference'))).code, 2);
 });
 
 test('where another program wrote over what firn built, the refusal names adopt, and that solves it', async () => {

@@ -17,12 +17,13 @@ export function defineAdopt(program: Command): void {
         const { CACHE_FOLDER, projectPlaces } = await import('../project.js');
         const { disk } = await import('../files/disk.js');
         const { adoptReference } = await import('../adopt.js');
+        const { DEFAULT_REFERENCE } = await import('../reference/files.js');
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const adopted = await adoptReference({
           port: disk,
           root,
           cacheDirectory: join(root, CACHE_FOLDER),
-          directory: resolve(root, directory ?? 'data/reference'),
+          directory: resolve(root, directory ?? DEFAULT_REFERENCE),
           runsDir: join(root, pipeline.runsDir),
           signal,
           onProgress: () => undefined,
