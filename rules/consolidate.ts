@@ -20,7 +20,7 @@ import {
 import { trainingOf } from '../src/faiss/build.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { FLAT_ROWS, pickTrainedRows } from '../src/faiss/training.js';
-import { checkDimensions, obstacleOf } from '../src/reference/checks.js';
+import { checkDimensions, checkVersions, obstacleOf } from '../src/reference/checks.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import {
   type CurrentRun,
@@ -44,6 +44,7 @@ interface Params {
 
 interface Detail {
   runsDir: string;
+  versionsFile: string;
   versions: { [run: string]: string };
   /** Every run that discovery finds or a step makes; any other that the reference holds is gone or archived. */
   present: string[];
@@ -143,6 +144,7 @@ const rule: Rule = {
         ],
         detail: {
           runsDir: view.runsDir,
+          versionsFile: view.versionsFile,
           versions,
           present: all.map((run) => run.name),
           archived: runs.filter((run) => run.archived).map((run) => run.name),
@@ -166,6 +168,14 @@ const rule: Rule = {
     // Of an archived run there are the rows that the reference has, or none.
     const current = all.filter((run) => !away.has(runName(run)) || held.get(runName(run)) === run.digest);
     const ranges = mergeLayout({ prior: prior.ranges, current, isPresent, pruned: new Set(prune) });
+    if (detail.filter !== 'all' && detail.filter.version !== undefined) {
+      const staying = new Set([...ranges.map(runName), ...prune]);
+      checkVersions(
+        [...held.keys()].filter((name) => !staying.has(name)),
+        detail,
+        context,
+      );
+    }
     checkDimensions(step, new Set(current.map(runName)), context);
     const entries: ManifestEntry[] = [['order of runs', JSON.stringify(ranges.map(runName))]];
     for (const range of ranges) {

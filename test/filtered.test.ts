@@ -42,6 +42,38 @@ test('a run that the filter no longer selects leaves', async () => {
   assert.equal(project.reference().retained, ['A/r2']);
 });
 
+test('a run whose own word for its version was damaged does not leave for that', async () => {
+  const project = new TestProject(VERSIONED);
+  const facts = `${RUNS}/A/r1/embedding_run.json`;
+  for (const [i, name] of ['A/r1', 'A/r2'].entries()) {
+    await project.writeRun(name, { seed: i + 1 });
+    project.write(`${RUNS}/${name}/embedding_run.json`, '{"version": "v1"}');
+  }
+  await project.build();
+  const before = project.digests('data');
+  for (const damaged of ['{"version": "v1"', '', '{"version": 1}', '{"version": "\ufffd"}', '[]']) {
+    project.write(facts, damaged);
+    const build = await project.build();
+    assert.match(
+      build.steps[0].error ?? '',
+      /A\/r1\/embedding_run\.json: does not say .* rows of A\/r1 would leave/,
+      damaged,
+    );
+    assert.equal(project.digests('data'), before);
+  }
+  // Tagged with another version, or with no word at all, it leaves as it is told to.
+  tag(project, { 'A/r1': 'v2' });
+  await project.build();
+  assert.equal(project.reference().names, ['A/r2']);
+  tag(project, { 'A/r1': 'v1' });
+  await project.build();
+  assert.equal(project.reference().names, ['A/r2', 'A/r1']);
+  project.remove('data/reference/embedding_versions.json');
+  project.remove(facts);
+  await project.build();
+  assert.equal(project.reference().names, ['A/r2']);
+});
+
 test('a run in two versions is an error', async () => {
   const project = new TestProject(VERSIONED);
   await project.writeRun('A/r1', { seed: 1 });

@@ -5,6 +5,8 @@
 import { join } from 'node:path';
 import { inputId, type MemoryContext, type Step } from '../engine/types.js';
 import { FirnError } from '../errors.js';
+import { isDamaged, RUN_FACTS_FILE } from '../runs/run-facts.js';
+import { loadRegistry, versionOf } from '../runs/versions.js';
 import { type Range, runName } from './layout.js';
 import { someOf } from './warnings.js';
 
@@ -44,6 +46,31 @@ export function obstacleOf(
       advice: 'Bring the runs back with `firn runs restore`, or put the file back from a release or backup.',
     },
   );
+}
+
+/**
+ * A run leaves a reference of one version when it is of another. When nobody says any more of which it is, because the file
+ * that did is damaged, it stays until that is mended. `leaving`: names of runs that are on disk.
+ */
+export function checkVersions(
+  leaving: readonly string[],
+  { runsDir, versionsFile }: { runsDir: string; versionsFile: string },
+  { port, root }: MemoryContext,
+): void {
+  if (leaving.length === 0) return;
+  const registry = loadRegistry(port, join(root, versionsFile));
+  for (const name of leaving) {
+    const path = `${runsDir}/${name}/${RUN_FACTS_FILE}`;
+    if (versionOf(registry, name) !== undefined || !isDamaged(port, join(root, path))) continue;
+    throw new FirnError(
+      'input',
+      `does not say which model version made the run, and rows of ${name} would leave`,
+      {
+        path,
+        advice: `Put it back as it was, tag the run with \`firn versions tag-run\`, or remove the file: then the rows leave.`,
+      },
+    );
+  }
 }
 
 /** One reference, one number of dimensions. The error lists the runs of each. */

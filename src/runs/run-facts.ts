@@ -22,6 +22,13 @@ export function readRunFacts(port: ReadPort, path: string): { [name: string]: Js
   }
 }
 
+/** Whether there is such a file, and it does not tell what it should: cut short, altered, or no file that can be read. */
+export function isDamaged(port: ReadPort, path: string): boolean {
+  const facts = readRunFacts(port, path);
+  if (facts === undefined) return port.stat(path) !== undefined;
+  return facts.version !== undefined && typeof facts.version !== 'string';
+}
+
 /** The model version that a run says of itself. */
 export function versionInFacts(port: ReadPort, path: string): string | undefined {
   const version = readRunFacts(port, path)?.version;
