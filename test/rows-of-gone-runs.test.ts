@@ -46,6 +46,38 @@ test('metadata that another program wrote anew, in another layout, is still the 
   }
 });
 
+test('metadata whose members were sorted, as many programs do, is still the memory', async () => {
+  for (const [space, mark] of [
+    [2, ''],
+    [1, ''],
+    [0, ''],
+    [2, '\ufeff'],
+  ] as const) {
+    const project = await projectWithGoneRun();
+    project.write(
+      METADATA,
+      mark + JSON.stringify(sorted(JSON.parse(project.read(METADATA).toString())), null, space),
+    );
+    project.remove('cache');
+    const result = await project.build();
+    assert.is(result.failed, 0, JSON.stringify(result.steps));
+    assert.equal(rowsByRun(project), { 'A/r1': 5, 'A/r2': 6 });
+  }
+  const project = await projectWithGoneRun();
+  const altered = sorted(JSON.parse(project.read(METADATA).toString())) as { runs: { count: number }[] };
+  altered.runs[0].count += 1;
+  project.write(METADATA, JSON.stringify(altered));
+  assert.match((await project.firn('verify', 'data/reference')).stdout, /was altered since firn wrote it/);
+});
+
+/** With the members of every object in the order of their names. */
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1));
+  return Object.fromEntries(entries.map(([name, member]) => [name, sorted(member)]));
+}
+
 test('without metadata and records, not even --force makes a reference of what is left', async () => {
   const project = await projectWithGoneRun();
   const before = project.sha256(EMBEDDINGS);

@@ -41,11 +41,30 @@ export function isAsWritten(head: ReadHead): head is Head {
 function isUnaltered({ embedding_dim, firn, runs }: Head): boolean {
   const { check, ...said } = firn;
   try {
-    return check === checkOf(embedding_dim, said, runs);
+    if (check === checkOf(embedding_dim, said, runs)) return true;
+    // Another program wrote the file anew, with members in the order of their names.
+    const { release } = said;
+    const ordered = inOrder(said, SAID);
+    if (release !== undefined) ordered.release = inOrder(release, RELEASE);
+    const ranges = runs.map((range) => inOrder(range, RANGE));
+    return check === checkOf(embedding_dim, ordered, ranges);
   } catch {
     // Further fields, nested too deeply to be written again.
     return false;
   }
+}
+
+/** As firn writes them. */
+const SAID = ['format', 'dtype', 'embeddings', 'layout', 'trained_rows', 'release'];
+const RELEASE = ['name', 'tag', 'date'];
+const RANGE = ['dataset', 'run_id', 'start', 'count', 'digest', 'dtype', 'version', 'retained'];
+
+/** The same members, those of `names` first; one that is not among them is still seen. */
+function inOrder<T extends object>(value: T, names: readonly string[]): T {
+  const members = new Map(Object.entries(value));
+  const known = names.filter((name) => members.has(name)).map((name) => [name, members.get(name)]);
+  const others = [...members].filter(([name]) => !names.includes(name));
+  return Object.fromEntries([...known, ...others]) as T;
 }
 
 /** Whether all that is read of the file is of the kind it has to be; its check can be made by anybody. */

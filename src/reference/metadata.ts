@@ -9,6 +9,7 @@ import type { ReadPort, WritePort } from '../files/port.js';
 import { layoutDigest, type Range, startsOf } from './layout.js';
 import { checkOf, type Head, isAsWritten, isObject, type ReadHead } from './metadata-head.js';
 import { Nesting } from './nesting.js';
+import { BYTE_ORDER_MARK } from './row-sources.js';
 
 const FORMAT = 1;
 /** The part before the sequences: about 300 bytes a run. */
@@ -202,10 +203,14 @@ async function readRewritten(port: ReadPort, path: string): Promise<ReadHead | u
   parser.onError = () => {
     failed = true;
   };
+  let isFirst = true;
   await eachBlock(port, path, (block) => {
+    // Some editors put a byte order mark before the text.
+    const bytes = isFirst && block.subarray(0, 3).equals(BYTE_ORDER_MARK) ? block.subarray(3) : block;
+    isFirst = false;
     try {
-      failed ||= nesting.isTooDeep(block);
-      if (!failed) parser.write(block);
+      failed ||= nesting.isTooDeep(bytes);
+      if (!failed) parser.write(bytes);
     } catch {
       // A text longer than a string can be.
       failed = true;

@@ -17,7 +17,7 @@ export interface RowSource {
 }
 
 const BLOCK = 1024 * 1024;
-const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
+export const BYTE_ORDER_MARK = Buffer.from([0xef, 0xbb, 0xbf]);
 /** What stands where bytes were no text. */
 const LOST = '\ufffd';
 const ADVICE =
