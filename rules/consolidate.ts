@@ -84,7 +84,7 @@ const rule: Rule = {
       },
       prune: {
         type: 'array',
-        items: { type: 'string', pattern: '^[^/]+/[^/]+$' },
+        items: { type: 'string', pattern: '^[^/]+/[^/]+$', description: 'A run is named dataset/run.' },
         default: [],
         description:
           'Runs (dataset/run) whose rows are dropped, also those retained from runs that are gone.',

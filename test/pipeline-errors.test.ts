@@ -390,6 +390,17 @@ const MISTAKES: Mistake[] = [
   },
   // Placeholders.
   {
+    name: 'a reference in the place of the registry',
+    yaml: 'targets:\n  a: {rule: consolidate, runs: all, out: »data/reference/embedding_versions.json}',
+    says: /cannot be an output: it is the registry of model versions/,
+  },
+  {
+    name: 'a name under prune that is no run',
+    yaml: 'targets:\n  a: {rule: consolidate, runs: all, out: x, with: {prune: [»A]}}',
+    says: /item 1 of "prune" cannot be "A"/,
+    advises: /dataset\/run/,
+  },
+  {
     name: 'unknown placeholder',
     yaml: 'targets:\n  a:\n    rule: command\n    run: [cp, »"{inn}"]\n    out: x',
     says: /\{inn\} stands for nothing/,

@@ -78,6 +78,16 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(entries.map(([name, member]) => [name, sorted(member)]));
 }
 
+test('a run without rows that is gone is not taken for renamed', async () => {
+  const project = new TestProject(PIPELINE);
+  for (const name of ['A/r1', 'A/r2']) await project.writeRun(name, { rows: 0 });
+  await project.build();
+  project.remove('consolidated_data/runs/A/r1');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.not.match(stderr, /stand here twice/);
+});
+
 test('without metadata and records, not even --force makes a reference of what is left', async () => {
   const project = await projectWithGoneRun();
   const before = project.sha256(EMBEDDINGS);

@@ -159,7 +159,9 @@ function pathOf(id: string): string {
 function whyReserved(path: string, pipeline: Pipeline): string | undefined {
   if (path === PIPELINE_FILE || path.startsWith(`${PIPELINE_FILE}/`)) return 'it says what is built';
   if (path === CACHE_FOLDER || path.startsWith(`${CACHE_FOLDER}/`)) return 'firn keeps its own state there';
-  if (path === pipeline.versionsFile) return 'it is the registry of model versions';
+  const { versionsFile } = pipeline;
+  if (path === versionsFile || path.startsWith(`${versionsFile}/`))
+    return 'it is the registry of model versions';
   return undefined;
 }
 

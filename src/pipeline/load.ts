@@ -224,7 +224,7 @@ function checkNames(source: YamlSource, targets: ReadonlyMap<string, Target>): v
 }
 
 /** `2GB`, `500 MB`, `1024`: decimal units, as disks are sold. */
-export function parseSize(text: string, problem: () => FirnError): number {
+function parseSize(text: string, problem: () => FirnError): number {
   const found = /^(\d+(?:\.\d+)?)\s*([kMGT]?)B?$/i.exec(text.trim());
   if (found === null) throw problem();
   const unit = { '': 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 }[found[2].toLowerCase()] ?? 1;

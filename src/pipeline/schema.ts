@@ -7,7 +7,7 @@ import type { Rule } from '../engine/types.js';
 type Schema = { [keyword: string]: unknown };
 
 /** Target names reach the command line and file names. */
-export const TARGET_NAME = '^[A-Za-z0-9][A-Za-z0-9._-]*$';
+const TARGET_NAME = '^[A-Za-z0-9][A-Za-z0-9._-]*$';
 
 const text = { type: 'string', minLength: 1 };
 const texts = { oneOf: [text, { type: 'array', items: text, minItems: 1 }] };
@@ -37,7 +37,7 @@ const runFilter = {
 };
 
 /** The fields every target may have; which of them a rule takes is checked against the rule. */
-export const TARGET_FIELDS: { [name: string]: Schema } = {
+const TARGET_FIELDS: { [name: string]: Schema } = {
   rule: { ...text, description: 'The rule that builds this target.' },
   from: {
     ...texts,

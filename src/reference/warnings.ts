@@ -107,8 +107,8 @@ function renames(ranges: readonly Range[]): string[] {
     ranges.filter((range) => !range.retained).map((range) => [range.digest, runName(range)]),
   );
   return ranges.flatMap((range) => {
-    const twin = range.retained && present.get(range.digest);
-    if (!twin) return [];
+    const twin = present.get(range.digest);
+    if (!range.retained || range.count === 0 || twin === undefined) return [];
     const old = runName(range);
     return `${old} is gone and ${twin} has its values: if it was renamed, name ${old} under \`prune\`, or its rows stand here twice`;
   });

@@ -35,7 +35,7 @@ function literal(name: string): string {
 }
 
 /** A pattern without `/` is for the run in any dataset. */
-export function wholeName(pattern: string): string {
+function wholeName(pattern: string): string {
   return pattern.includes('/') ? pattern : `*/${pattern}`;
 }
 

@@ -62,7 +62,7 @@ export function emptyRegistry(path: string): Registry {
 }
 
 /** The registry in a file's text. FirnError (input) saying where it is not what it should be. */
-export function parseRegistry(text: string, path: string): Registry {
+function parseRegistry(text: string, path: string): Registry {
   const document = parseOrdered(text, path);
   if (!isObject(document) || !isObject(document.get('versions')) || !isObject(document.get('runs'))) {
     throw malformed(path, 'expected an object with the members "versions" and "runs", both objects');
