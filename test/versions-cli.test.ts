@@ -257,6 +257,23 @@ test('the description of a version may change, its model may not', async () => {
   assert.equal(JSON.parse(project.read(REGISTRY).toString()), after);
 });
 
+test('the nearest name is found among many, and a list of all of them is short', async () => {
+  const project = new TestProject('targets:\n  compressed: {rule: compress}\n');
+  for (let i = 10; i < 70; i++) await project.writeRun(`Marine/2024-${i}`, { rows: 1 });
+  await project.firn('versions', 'register', '--version', 'v1', '--model', 'm');
+  for (const [args, near] of [
+    [['versions', 'tag-run', 'Marin/2024-69', '--version', 'v1'], 'Marine/2024-69'],
+    [['compress', 'Marin/2024-69'], 'Marine/2024-69'],
+    [['why', 'compressed:Marin/2024-69'], 'compressed:Marine/2024-69'],
+  ] as const) {
+    const { code, stderr } = await project.firn(...args);
+    assert.is(code, 2);
+    assert.match(stderr, `Did you mean "${near}"?`);
+  }
+  const { stderr } = await project.firn('why', 'something else');
+  assert.match(stderr, /\n {2}There is: compressed, compressed:Marine\/2024-10, .* and 41 more\.\n$/);
+});
+
 test('a registry that is a link is read, and not replaced by a file', async () => {
   const project = new TestProject();
   await project.firn('versions', 'register', '--version', 'v1', '--model', 'm');

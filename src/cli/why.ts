@@ -31,7 +31,7 @@ export function defineWhy(program: Command): void {
           const steps = project.graph.order.map((step) => step.id);
           const known = [...new Set([...project.pipeline.targets.keys(), ...steps])];
           throw new FirnError('usage', `there is no target or step "${name}"`, {
-            advice: suggest(name, known.length > 50 ? [...project.pipeline.targets.keys()] : known),
+            advice: suggest(name, known),
           });
         }
         const targets = [...new Set(ids.map((step) => step.target))];

@@ -36,9 +36,14 @@ export function nearest(word: string, words: Iterable<string>): string | undefin
   return best;
 }
 
-/** `Did you mean "x"?`, or the list of what there is. */
+/** As many words as advice can hold. */
+const LISTED = 20;
+
+/** `Did you mean "x"?`, or the list of what there is, the first of many. */
 export function suggest(word: string, words: readonly string[]): string {
   const near = nearest(word, words);
   if (near !== undefined) return `Did you mean "${near}"?`;
-  return words.length === 0 ? 'There is none.' : `There is: ${words.join(', ')}.`;
+  if (words.length === 0) return 'There is none.';
+  const more = words.length > LISTED ? ` and ${words.length - LISTED} more` : '';
+  return `There is: ${words.slice(0, LISTED).join(', ')}${more}.`;
 }

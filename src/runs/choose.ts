@@ -12,9 +12,6 @@ export interface RunChoice {
   olderThan?: string | undefined;
 }
 
-/** As many names as advice can hold. */
-const SUGGESTED = 20;
-
 /**
  * The filter that a target would have for these of the `runs`. What is the name of one of them is that run, whatever it would
  * match as a pattern. FirnError (usage) for what is no duration.
@@ -54,7 +51,7 @@ export function expectNames(patterns: readonly string[], runs: readonly Run[], r
       path: runsDir,
       advice: suggest(
         pattern,
-        runs.slice(0, SUGGESTED).map((run) => run.name),
+        runs.map((run) => run.name),
       ),
     });
   }
