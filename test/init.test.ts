@@ -81,6 +81,19 @@ test('each registered version gets a reference of its own, and a number stays a 
   assert.not(project.exists('data/reference/consolidated_embeddings.npy'));
 });
 
+test('versions of names that no folder can have get references that build', async () => {
+  const project = new TestProject();
+  const versions = ['v'.repeat(300), `${'v'.repeat(300)}w`, 'αβ', '..'];
+  for (const [i, version] of versions.entries()) {
+    await project.writeRun(`A/r${i}`, { seed: i });
+    await project.firn('versions', 'register', '--version', version, '--model', 'm');
+    await project.firn('versions', 'tag-run', `A/r${i}`, '--version', version);
+  }
+  assert.is((await project.firn('init')).code, 0);
+  const build = await project.build();
+  assert.equal([build.failed, build.ran], [0, 8]);
+});
+
 test('two versions of different dimensions, one of them said by the runs themselves, build', async () => {
   const project = new TestProject();
   await project.writeRun('A/old');

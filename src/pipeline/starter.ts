@@ -10,6 +10,9 @@ export interface Found {
   versions: string[];
 }
 
+/** Characters of a version in the name of its reference, which is a name of a folder as well. */
+const LONGEST = 100;
+
 export function starterPipeline(found: Found): string {
   const lines = [
     `# yaml-language-server: $schema=${found.schema}`,
@@ -42,7 +45,10 @@ export function starterPipeline(found: Found): string {
     );
   }
   for (const version of found.versions) {
-    const word = version.replace(/[^A-Za-z0-9._-]+/g, '-').replace(/^-+|-+$/g, '');
+    const word = version
+      .replace(/[^A-Za-z0-9._-]+/g, '-')
+      .replace(/^-+|-+$/g, '')
+      .slice(0, LONGEST);
     let name = `reference-${word}`;
     for (let i = 2; references.includes(name); i++) name = `reference-${word}-${i}`;
     references.push(name);
