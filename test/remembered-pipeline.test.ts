@@ -120,11 +120,11 @@ test('a rule of the project that changed is asked anew', async () => {
 
 test('a rule whose parameters are made by a file beside it is asked anew when that file changes them', async () => {
   const project = new TestProject('targets:\n  hi: {rule: greet, out: hi.txt}\n');
-  project.write('rules/words.js', "exports.word = 'hello';\n");
-  project.write('rules/greet.mjs', `import {word} from './words.js';\n${RULE.replace("'hello'", 'word')}`);
+  project.write('rules/words.cjs', "exports.word = 'hello';\n");
+  project.write('rules/greet.mjs', `import {word} from './words.cjs';\n${RULE.replace("'hello'", 'word')}`);
   await project.build();
   assert.ok(await isRecalled(project));
-  project.write('rules/words.js', "exports.word = 'good day';\n");
+  project.write('rules/words.cjs', "exports.word = 'good day';\n");
   await project.build();
   assert.is(project.read('hi.txt').toString(), 'good day');
 });
