@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -18,6 +19,7 @@ import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
 import type { DiskSpace, Port } from '../src/files/port.js';
 import { archiveRuns } from '../src/run-life/archive.js';
+import { removeRuns } from '../src/run-life/remove.js';
 import { temporaryFolder } from './rig/folder.js';
 import { type Finished, idsWith, TestProject } from './rig/project.js';
 import { builtProject, difference, errorOf, life, PIPELINE, RUNS } from './run-life-rig.js';
@@ -193,6 +195,82 @@ test('a disk that is too small is found out before anything is copied', async ()
   assert.ok(project.exists(`${RUNS}/B/r1/embeddings.npy`));
 });
 
+test('two projects with one archive: what the other put there meanwhile is neither replaced nor removed', async () => {
+  for (const links of [true, false]) {
+    const project = await builtProject();
+    const to = temporaryFolder();
+    const path = join(to, 'B/r1/embeddings.npy');
+    const port: Port = Object.create(disk);
+    if (!links) port.hardLink = async () => Promise.reject(Object.assign(new Error('no'), { code: 'EPERM' }));
+    const { items } = await archiveRuns({
+      directory: project.root,
+      port,
+      patterns: ['B/r1'],
+      to,
+      signal: new AbortController().signal,
+      onProgress(_run, doing) {
+        if (doing !== 'copying' || existsSync(path)) return;
+        mkdirSync(join(to, 'B/r1'), { recursive: true });
+        writeFileSync(path, 'of the other');
+      },
+    });
+    assert.match((items[0].error as FirnError).format(), /embeddings\.npy: .*stays/);
+    assert.is(readFileSync(path, 'utf8'), 'of the other');
+    assert.equal(readdirSync(join(to, 'B/r1')), ['embeddings.npy']);
+    assert.equal(readdirSync(project.path(`${RUNS}/B/r1`)), ['embeddings.npy']);
+  }
+});
+
+test('nothing goes before all names in the archive would survive a power cut, also those that were there', async () => {
+  const project = await builtProject();
+  const to = temporaryFolder();
+  cpSync(project.path(`${RUNS}/A/old`), join(to, 'A/old'), { recursive: true });
+  const synced = new Set<string>();
+  let late: string[] | undefined;
+  const port: Port = Object.assign(Object.create(disk) as Port, {
+    async syncDirectory(path: string) {
+      synced.add(path);
+      await disk.syncDirectory(path);
+    },
+    async unlink(path: string) {
+      if (path.startsWith(project.path(RUNS)))
+        late ??= ['', 'A', 'A/old', 'A/old/plots'].filter((name) => !synced.has(join(to, name)));
+      await disk.unlink(path);
+    },
+  });
+  const signal = new AbortController().signal;
+  const { items } = await archiveRuns({ directory: project.root, port, patterns: ['A/old'], to, signal });
+  assert.equal([items[0].error, late], [undefined, []]);
+});
+
+test('a run of which a folder may not be read is refused alone', async () => {
+  const project = await builtProject();
+  const to = temporaryFolder();
+  const port: Port = Object.assign(Object.create(disk) as Port, {
+    list(path: string) {
+      if (/plots\/?$/.test(path)) throw Object.assign(new Error(`EACCES: ${path}`), { code: 'EACCES', path });
+      return disk.list(path);
+    },
+  });
+  const common = { directory: project.root, port, signal: new AbortController().signal };
+  const { items } = await archiveRuns({ ...common, patterns: ['A/old', 'B/r1'], to });
+  assert.equal(
+    items.map(({ run, done }) => [run, done]),
+    [
+      ['A/old', false],
+      ['B/r1', true],
+    ],
+  );
+  const removed = await removeRuns({ ...common, patterns: ['A/old', 'A/new'], allFiles: true });
+  assert.equal(
+    removed.map(({ run, done }) => [run, done]),
+    [
+      ['A/new', true],
+      ['A/old', false],
+    ],
+  );
+});
+
 test('interrupted while it copies, the run is as it was', async () => {
   const project = await builtProject();
   const before = project.digests(RUNS);
@@ -234,6 +312,8 @@ test('requests that are wrong end with 2', async () => {
     (await refused('archive', 'A/odl', '--to', archive)).stderr,
     /no run is called A\/odl\n.*Did you mean "A\/old"/,
   );
+  // As from a variable of the shell that is not set.
+  assert.match((await refused('archive', 'A/old', '--to', '')).stderr, /--to is empty/);
   assert.match((await refused('archive', 'A/old')).stderr, /required option '--to <dir>'/);
   assert.match((await refused('restore', 'A/odl')).stderr, /no run is called A\/odl/);
   assert.match(

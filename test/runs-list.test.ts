@@ -181,6 +181,25 @@ test('names are data', async () => {
   assert.not.ok(project.exists('X'));
 });
 
+test('a time that no calendar holds is not shown, and hides no other run', async () => {
+  const project = new TestProject();
+  await project.writeRun('A/r1');
+  await project.writeRun('A/r2');
+  // As memory file systems and some servers keep it.
+  const mtimeNs = 99_999_999_999_999n * 1_000_000_000n;
+  const port: Port = Object.assign(Object.create(disk) as Port, {
+    stat(path: string) {
+      const stat = disk.stat(path);
+      return stat !== undefined && path.endsWith('r1/embeddings.npy') ? { ...stat, mtimeNs } : stat;
+    },
+  });
+  const { runs } = await listRuns({ directory: project.root, port, signal: new AbortController().signal });
+  assert.equal(
+    runs.map(({ changedMs }) => changedMs === undefined),
+    [true, false],
+  );
+});
+
 test('no array is read behind its header, however large it is', async () => {
   const project = await builtProject();
   let most = 0;

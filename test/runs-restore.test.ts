@@ -1,8 +1,21 @@
 /** `firn runs restore`: what was archived comes back as it was, or not at all. */
-import { cpSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { FirnError } from '../src/errors.js';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { restoreRuns } from '../src/run-life/restore.js';
 import { temporaryFolder } from './rig/folder.js';
 import { seededValues } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
@@ -133,6 +146,81 @@ test('a run that was made anew beside its stub is neither archived over nor over
   assert.equal(project.reference().rowsOf('B/r1'), seededValues(33, 160));
 });
 
+test('the run itself is no archive of it: put back by hand, nothing of it is removed as the copy', async () => {
+  const project = await builtProject();
+  const archive = temporaryFolder();
+  await life(project, 'archive', 'B/r1', '--to', archive, '--execute');
+  cpSync(join(archive, 'B/r1'), project.path(`${RUNS}/B/r1`), { recursive: true });
+  const link = join(temporaryFolder(), 'link');
+  symlinkSync(project.path(RUNS), link);
+  for (const from of [project.path(RUNS), link]) {
+    const result = await life(project, 'restore', '--from', from, '--remove-archive', '--execute');
+    assert.is(result.code, 1, from);
+    assert.match(errorOf(result), /B\/r1: is the folder of the run itself, and no archive/);
+    assert.equal(readdirSync(project.path(`${RUNS}/B/r1`)), ['archived.json', 'embeddings.npy']);
+  }
+  assert.is((await life(project, 'restore', '--execute')).code, 0);
+  assert.equal(readdirSync(project.path(`${RUNS}/B/r1`)), ['embeddings.npy']);
+  assert.is((await project.firn('runs', 'restore', '--from', '')).code, 2);
+});
+
+test('what comes into being at its place while a run is copied is not overwritten', async () => {
+  for (const links of [true, false]) {
+    const project = await builtProject();
+    const archive = temporaryFolder();
+    await life(project, 'archive', 'B/r1', '--to', archive, '--execute');
+    const path = project.path(`${RUNS}/B/r1/embeddings.npy`);
+    const port: Port = Object.create(disk);
+    if (!links) port.hardLink = async () => Promise.reject(Object.assign(new Error('no'), { code: 'EPERM' }));
+    const { items } = await restoreRuns({
+      directory: project.root,
+      port,
+      patterns: ['B/r1'],
+      removeArchive: true,
+      signal: new AbortController().signal,
+      onProgress: () => existsSync(path) || writeFileSync(path, 'of an analysis'),
+    });
+    assert.match((items[0].error as FirnError).format(), /embeddings\.npy: .*stays/);
+    assert.is(readFileSync(path, 'utf8'), 'of an analysis');
+    assert.ok(existsSync(join(archive, 'B/r1/embeddings.npy')));
+    assert.equal(readdirSync(project.path(`${RUNS}/B/r1`)), ['archived.json', 'embeddings.npy']);
+  }
+});
+
+test('the copy in the archive goes only when what was here already would survive a power cut', async () => {
+  const project = await builtProject();
+  const archive = temporaryFolder();
+  await life(project, 'archive', 'A/old', '--to', archive, '--execute');
+  const run = project.path(`${RUNS}/A/old`);
+  cpSync(join(archive, 'A/old'), run, { recursive: true });
+  const synced = new Set<string>();
+  let late: string[] | undefined;
+  const port: Port = Object.assign(Object.create(disk) as Port, {
+    async sync(path: string) {
+      synced.add(path);
+    },
+    async syncDirectory(path: string) {
+      synced.add(path);
+    },
+    async unlink(path: string) {
+      if (path.startsWith(archive))
+        late ??= ['', 'embeddings.npy', 'plots', 'plots/umap.html'].filter(
+          (name) => !synced.has(join(run, name)),
+        );
+      await disk.unlink(path);
+    },
+  });
+  const signal = new AbortController().signal;
+  const { items } = await restoreRuns({
+    directory: project.root,
+    port,
+    patterns: [],
+    removeArchive: true,
+    signal,
+  });
+  assert.equal([items[0].error, late], [undefined, []]);
+});
+
 oracleTest(test, ['numpy'], 'numpy reads the archived and the restored arrays', async () => {
   const project = await builtProject();
   const archive = temporaryFolder();
@@ -169,5 +257,4 @@ test('names are data, there and back', async () => {
   assert.not.ok(project.exists('X'));
 });
 
-test.run();
 test.run();

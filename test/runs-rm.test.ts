@@ -1,5 +1,14 @@
 /** `firn runs rm`: a run goes only when a reference holds its rows now, and nothing goes that was not listed. */
-import { mkdirSync, readFileSync, renameSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, seededValues, TestProject } from './rig/project.js';
@@ -71,6 +80,16 @@ test('a link keeps the run, whatever is asked for', async () => {
   assert.ok(project.exists('precious') && project.exists(`${RUNS}/B/r1/embeddings.npy`));
 });
 
+test('names that are not UTF-8 keep the run, also where one looks like that of another file', async () => {
+  const project = await builtProject();
+  project.write(`${RUNS}/B/r1/a\ufffd`, 'mine');
+  const bytes = Buffer.from(`${project.path(`${RUNS}/B/r1`)}/a`);
+  writeFileSync(Buffer.concat([bytes, Buffer.of(0xff)]), 'mine, too');
+  const result = await life(project, 'rm', 'B/r1', '--all-files', '--execute');
+  assert.match(errorOf(result), /B\/r1\/a\ufffd: has a name that is not UTF-8, and is not removed/);
+  assert.is(readdirSync(project.path(`${RUNS}/B/r1`)).length, 3);
+});
+
 test('a run that no reference holds as it is stays', async () => {
   const project = await builtProject();
   await project.writeRun('B/r1', { seed: 33 });
@@ -133,7 +152,7 @@ test('a removal that was cut off is completed, and a run of the same name is not
   const project = await builtProject();
   await life(project, 'rm', 'A/new', '--execute');
   // As it is right after the rename.
-  const hidden = `${RUNS}/B/.firn-removed-${await hiddenId(project)}`;
+  const hidden = `${RUNS}/B/.firn-removed-${hiddenId()}`;
   renameSync(project.path(`${RUNS}/B/r1`), project.path(hidden));
   await project.writeRun('B/r1', { seed: 3 });
   const dry = parse<Life>(await project.firn('runs', 'rm', 'B/r1', '--json'));
@@ -148,15 +167,16 @@ test('a removal that was cut off is completed, and a run of the same name is not
     errorOf(dry),
     /an earlier removal of this run was cut off\n {2}Complete that first: firn runs rm B\/r1 --execute/,
   );
-  await life(project, 'rm', 'B/r1', '--execute');
+  // Named twice, it is completed once.
+  assert.is((await life(project, 'rm', 'B/r1', `${RUNS}/B/r1`, '--execute')).runs.length, 2);
   assert.not.ok(project.exists(hidden));
   assert.ok(project.exists(`${RUNS}/B/r1/embeddings.npy`));
   assert.is((await life(project, 'rm', 'B/r1', '--execute')).code, 0);
   assert.not.ok(project.exists(`${RUNS}/B/r1`));
 });
 
-async function hiddenId(_project: TestProject): Promise<string> {
-  const { createHash } = await import('node:crypto');
+/** As a removal names it. */
+function hiddenId(): string {
   return createHash('sha256').update('B/r1').digest('hex').slice(0, 12);
 }
 

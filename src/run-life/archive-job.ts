@@ -13,7 +13,7 @@ import type { Registry } from '../runs/versions.js';
 import type { Life, LifeOptions } from './open.js';
 import { whyItStays } from './references.js';
 import type { StepsOfRun } from './steps.js';
-import { bytesOf, readTree, type Tree } from './tree.js';
+import { bytesOf, EMPTY_TREE, readTree, type Tree } from './tree.js';
 
 /** Small files that a search reads of every run: their copies are archived, and they stay. */
 export const KEPT_FILES: ReadonlySet<string> = new Set([RUN_FACTS_FILE, SEQUENCE_NAMES_FILE]);
@@ -62,22 +62,24 @@ export async function jobOf(
   { registry, nowMs }: { registry: Registry; nowMs: number },
 ): Promise<Job> {
   const { port, pipeline } = project;
-  const tree = readTree(port, run.directory);
   const path = `${pipeline.runsDir}/${run.dataset}/${run.run}`;
   const steps = stepsOf(run.name);
   const item: ArchiveItem = {
     run: run.name,
     ageMs: ageMs(run, nowMs),
-    files: tree.files.length,
-    bytes: bytesOf(tree.files),
+    files: 0,
+    bytes: 0,
     to: join(resolve(request.to), run.dataset, run.run),
     usedBy: [...steps.readers],
     state: run.stub === undefined ? 'here' : 'unfinished',
     done: false,
   };
   const archived = isAbsolute(request.to) ? item.to : relative(project.root, item.to);
-  const job: Job = { item, run, tree, archived };
+  const job: Job = { item, run, tree: EMPTY_TREE, archived };
   try {
+    const tree = readTree(port, run.directory);
+    job.tree = tree;
+    Object.assign(item, { files: tree.files.length, bytes: bytesOf(tree.files) });
     if (run.stub !== undefined) {
       job.stub = readStub(port, run.directory) as Stub;
       const left = leftOf(job.stub, tree);

@@ -102,14 +102,16 @@ async function copyTree(
   const folders = [dirname(item.to), item.to, ...tree.folders.map(({ path }) => join(item.to, path))];
   made.folders = folders.filter((folder) => port.stat(folder) === undefined);
   for (const folder of folders) await makeDurableDirectory(port, folder);
-  made.files = missing.map(({ to }) => to);
-  const copied = await placeFiles(port, missing, LABEL, { ...place, onBytes });
+  const onPlaced = (path: string) => made.files.push(path);
+  const copied = await placeFiles(port, missing, LABEL, { ...place, onBytes, onPlaced });
   for (const [i, { path }] of missing.entries()) sums.set(path, copied[i]);
   for (const { path, stat } of [...tree.folders].reverse()) {
     await port.setTimes(join(item.to, path), Number(stat.mtimeNs) / 1e6);
   }
   const own = port.stat(run.directory) as FileStat;
   await port.setTimes(item.to, Number(own.mtimeNs) / 1e6);
+  // Also for what was there: who copied it may have been killed before the names were on the disk.
+  for (const folder of [dirname(dirname(item.to)), ...folders]) await port.syncDirectory(folder);
   return tree.files.map(({ path }) => sums.get(path) as string);
 }
 

@@ -35,6 +35,7 @@ export function archiveRuns(request: ArchiveRequest): Promise<ArchiveResult> {
   return locked(request, 'firn runs archive', async (life) => {
     const jobs = await jobsOf(life, request);
     for (const job of jobs) {
+      request.signal.throwIfAborted();
       if (job.item.error !== undefined || job.item.state === 'archived') continue;
       try {
         await (job.stub === undefined
@@ -72,6 +73,7 @@ async function jobsOf(life: Life, request: ArchiveRequest): Promise<Job[]> {
   if (request.patterns.length === 0 && request.olderThan === undefined) {
     throw new FirnError('usage', 'name the runs to archive, or give --older-than');
   }
+  if (request.to === '') throw new FirnError('usage', '--to is empty', { advice: 'Name a folder.' });
   expectArchive(project, resolve(request.to));
   const { runs, archived } = discoverRuns(port, join(root, pipeline.runsDir));
   const all = [...runs, ...archived].sort(byName);

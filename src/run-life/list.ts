@@ -65,7 +65,7 @@ export interface ListedRun {
   /** Of its arrays, here. */
   bytes: number;
   version: string | undefined;
-  /** When its array was last changed, in milliseconds since 1970; unknown for runs that are gone. */
+  /** When its array was last changed, in milliseconds since 1970; unknown for runs that are gone and beyond any calendar. */
   changedMs: number | undefined;
   references: HeldIn[];
   /** Where an archived run is, absolute or relative to the project, and how many bytes it has there. */
@@ -130,7 +130,7 @@ export async function listRuns(request: ListRequest): Promise<RunList> {
       ...facts,
       bytes: (run.npy?.size ?? 0) + (run.npz?.size ?? 0),
       version: versionOf(run.name),
-      changedMs: nowMs - ageMs(run, nowMs),
+      changedMs: dateOf(nowMs - ageMs(run, nowMs)),
       references: held,
       unfinished: !isAway(run) && run.stub !== undefined,
     });
@@ -139,6 +139,11 @@ export async function listRuns(request: ListRequest): Promise<RunList> {
   const others = request.gone ? gone.filter((run) => isAsked(run, request)) : [];
   const found = [...selected.flatMap(({ name }) => listed.get(name) ?? []), ...others].sort(byName);
   return { runs: newest(found, request.recent), gone: gone.map(({ name }) => name), ignored, nowMs };
+}
+
+/** Some file systems keep any number, and `Date` does not. */
+function dateOf(ms: number): number | undefined {
+  return Math.abs(ms) <= 8.64e15 ? ms : undefined;
 }
 
 function choose(

@@ -1,6 +1,6 @@
 /**
  * Copies of files, proven before they get their names: each is written beside, synced and read back, and only when all of
- * them are right are they renamed, in the order given. Knows no run.
+ * them are right do they get their names, in the order given. Nothing is replaced. Knows no run.
  */
 import { dirname } from 'node:path';
 import { type CopyOptions, copyFile } from '../copy-file.js';
@@ -8,6 +8,7 @@ import { fileDigest } from '../engine/store.js';
 import { errnoOf, FirnError } from '../errors.js';
 import { nearestDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
+import { takeName } from '../files/take-name.js';
 import { temporaryName } from '../files/temporary.js';
 
 export interface Placing {
@@ -19,15 +20,20 @@ export interface Placing {
   sha256?: string;
 }
 
+export interface PlaceOptions extends CopyOptions {
+  /** Hears of each file that has its name now: after a failure too, these are left. */
+  onPlaced?: (path: string) => void;
+}
+
 /**
- * SHA-256 of each file, in their order; copies have the dates of their sources. After a failure that comes before the first
- * rename nothing is left.
+ * SHA-256 of each file, in their order; copies have the dates of their sources. FirnError (conflict) when something else got
+ * one of the names meanwhile.
  */
 export async function placeFiles(
   port: Port,
   files: readonly Placing[],
   label: string,
-  options: CopyOptions,
+  options: PlaceOptions,
 ): Promise<string[]> {
   const copies: string[] = [];
   const sums: string[] = [];
@@ -39,8 +45,11 @@ export async function placeFiles(
       sums.push(await proveCopy(port, file, copy, options));
     }
     for (const [i, copy] of copies.entries()) {
-      await port.rename(copy, files[i].to);
+      await takeName(port, copy, files[i].to).catch((error: unknown) => {
+        throw errnoOf(error) === 'EEXIST' ? isTaken(files[i].to) : error;
+      });
       named += 1;
+      options.onPlaced?.(files[i].to);
     }
     for (const folder of new Set(files.map(({ to }) => dirname(to)))) await port.syncDirectory(folder);
     return sums;
@@ -75,6 +84,13 @@ export function isAnother(path: string): FirnError {
   return new FirnError('conflict', 'is not what it was when the run was archived', {
     path,
     advice: 'Put the archive back as it was, from a copy of it.',
+  });
+}
+
+function isTaken(path: string): FirnError {
+  return new FirnError('conflict', 'came into being while a copy was made for its place, and stays', {
+    path,
+    advice: 'Look what writes it; the original is as it was.',
   });
 }
 

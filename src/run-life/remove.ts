@@ -20,7 +20,7 @@ import { selectRuns } from '../runs/select.js';
 import { type Life, type LifeOptions, locked, look } from './open.js';
 import { holdingOf, proveHeld, whyItStays } from './references.js';
 import type { StepsOfRun } from './steps.js';
-import { bytesOf, readTree, removeEmpty, signatureOf, type Tree } from './tree.js';
+import { bytesOf, EMPTY_TREE, readTree, removeEmpty, signatureOf, type Tree } from './tree.js';
 
 /** What firn or the embedding put there; anything else is the fruit of other work. */
 const KNOWN_FILES: ReadonlySet<string> = new Set([
@@ -61,6 +61,7 @@ export function removeRuns(request: RemoveRequest): Promise<RemoveItem[]> {
   return locked(request, 'firn runs rm', async (life) => {
     const jobs = await jobsOf(life, request);
     for (const job of jobs) {
+      request.signal.throwIfAborted();
       if (job.item.error !== undefined) continue;
       try {
         await removeOne(job, life, request);
@@ -96,7 +97,7 @@ async function jobsOf(life: Life, request: RemoveRequest): Promise<Job[]> {
   const runsDir = join(root, pipeline.runsDir);
   const { runs, archived } = discoverRuns(port, runsDir);
   const all = [...runs, ...archived].sort(byName);
-  const cutOff = request.patterns.filter(
+  const cutOff = [...new Set(request.patterns)].filter(
     (name) => isRunName(name) && port.stat(hiddenFolder(runsDir, name)) !== undefined,
   );
   // Removed already is as good as removed.
@@ -129,19 +130,21 @@ async function jobOf(
   const { port, root, pipeline } = project;
   const { name, directory, unfinished } = run;
   const steps = stepsOf(name);
-  const tree = readTree(port, directory, { unfinished: true });
   const item: RemoveItem = {
     run: name,
-    files: tree.files.map(({ path }) => path),
-    bytes: bytesOf(tree.files),
+    files: [],
+    bytes: 0,
     heldBy: [],
     usedBy: [...steps.readers],
     unfinished,
     done: false,
   };
   const hidden = hiddenFolder(join(root, pipeline.runsDir), name);
-  const job: Job = { item, name, directory, hidden, tree };
+  const job: Job = { item, name, directory, hidden, tree: EMPTY_TREE };
   try {
+    const tree = readTree(port, directory, { unfinished: true });
+    job.tree = tree;
+    Object.assign(item, { files: tree.files.map(({ path }) => path), bytes: bytesOf(tree.files) });
     expectKnown(job, request.allFiles);
     if (!unfinished) {
       expectHere(run as Run);

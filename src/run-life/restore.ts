@@ -62,6 +62,7 @@ export async function restoreRuns(request: RestoreRequest): Promise<RestoreResul
     const jobs = jobsOf(place, request);
     try {
       for (const job of jobs) {
+        request.signal.throwIfAborted();
         if (job.item.error !== undefined) continue;
         try {
           await restoreOne(job, place.port, { ...request, workers });
@@ -85,7 +86,8 @@ interface Place {
   runsDir: string;
 }
 
-async function placeOf({ directory, port = disk }: RestoreRequest): Promise<Place> {
+async function placeOf({ directory, port = disk, from }: RestoreRequest): Promise<Place> {
+  if (from === '') throw new FirnError('usage', '--from is empty', { advice: 'Name a folder.' });
   const { root, pipeline } = await projectPlaces(directory, port);
   return { port, root, runsDir: pipeline.runsDir };
 }
@@ -123,6 +125,7 @@ function jobOf(port: Port, root: string, run: Run, request: RestoreRequest): Job
       request.from === undefined
         ? resolve(root, stub.archived)
         : join(resolve(request.from), run.dataset, run.run);
+    expectElsewhere(port, item.from, run.directory);
     const missing = missingOf(port, run, stub);
     item.files = missing.length;
     item.bytes = missing.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -131,6 +134,16 @@ function jobOf(port: Port, root: string, run: Run, request: RestoreRequest): Job
     item.error = error;
   }
   return job;
+}
+
+/** Else the files of the run would be taken for their own copies, and removed as such. */
+function expectElsewhere(port: Port, from: string, directory: string): void {
+  const [there, here] = [port.stat(from), port.stat(directory)];
+  if (there === undefined || there.ino !== here?.ino || there.dev !== here.dev) return;
+  throw new FirnError('conflict', 'is the folder of the run itself, and no archive', {
+    path: from,
+    advice: `Name the folder of the archive: --from DIR. Where the whole run is here, delete its ${STUB_FILE}.`,
+  });
 }
 
 /** The files that are not here. FirnError (conflict) when something else stands in the place of one. */
@@ -178,7 +191,10 @@ async function restoreOne({ item, run, ...job }: Job, port: Port, doing: Doing):
   const gone = new Set(missing.map(({ path }) => path));
   for (const { path, sha256 } of stub.files) {
     const file = join(run.directory, path);
-    if (!gone.has(path) && (await sha256Of(port, file, options)) !== sha256) throw isHere(file);
+    if (gone.has(path)) continue;
+    if ((await sha256Of(port, file, options)) !== sha256) throw isHere(file);
+    // Somebody may have put it here a moment ago.
+    await port.sync(file);
   }
   let done = 0;
   const onBytes = (doingWhat: string) => (bytes: number) => {
@@ -203,6 +219,8 @@ async function restoreOne({ item, run, ...job }: Job, port: Port, doing: Doing):
     }),
   );
   await placeFiles(port, files, LABEL, { ...options, onBytes: onBytes('copying') });
+  for (const { path } of [...stub.folders, { path: '.' }])
+    await port.syncDirectory(join(run.directory, path));
   await setAttributes(port, run, stub);
   await proveArray(port, run, stub, options);
   const folder = port.stat(item.from);

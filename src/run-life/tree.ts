@@ -19,6 +19,9 @@ export interface Tree {
   odd: { path: string; reason: string }[];
 }
 
+/** Of a folder that could not be read. */
+export const EMPTY_TREE: Tree = { files: [], folders: [], odd: [] };
+
 /** Empty when there is no such folder. Files and folders of firn that are not finished are left out unless asked for. */
 export function readTree(port: ReadPort, directory: string, options: { unfinished?: boolean } = {}): Tree {
   const tree: Tree = { files: [], folders: [], odd: [] };
@@ -38,11 +41,12 @@ function readFolder(
   tree: Tree,
   unfinished: boolean,
 ): void {
-  for (const { name, kind } of port.list(join(directory, prefix))) {
+  for (const { name, kind, notUtf8 } of port.list(join(directory, prefix))) {
     const path = prefix + name;
     if ((isTemporary(name) && !unfinished) || path === STUB_FILE) continue;
-    if (kind === 'link') {
-      tree.odd.push({ path, reason: 'is a link' });
+    // By such a name another file may be meant.
+    if (notUtf8 || kind === 'link') {
+      tree.odd.push({ path, reason: notUtf8 ? 'has a name that is not UTF-8' : 'is a link' });
       continue;
     }
     const stat = kind === 'other' ? undefined : port.stat(join(directory, path));
@@ -50,13 +54,7 @@ function readFolder(
     else if (stat?.kind === 'directory') {
       tree.folders.push({ path, stat });
       readFolder(port, directory, `${path}/`, tree, unfinished);
-    } else {
-      const lost = kind !== 'other' && name.includes('\ufffd');
-      tree.odd.push({
-        path,
-        reason: lost ? 'has a name that is not UTF-8' : 'is neither a file nor a folder',
-      });
-    }
+    } else tree.odd.push({ path, reason: 'is neither a file nor a folder' });
   }
 }
 
