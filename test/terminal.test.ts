@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { PROGRAM, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
 import { shell } from './rig/running.js';
+import { CTRL_C, onTerminal as typeOn } from './rig/terminal.js';
 
 const test = suite('terminal');
 
@@ -142,6 +143,34 @@ oracleTest(test, ['pty'], 'what is fresh, failed or interrupted leaves a clean s
   assert.is(fresh.screen.length, 1);
   assert.match(fresh.screen[0], /^nothing to do: 4 steps fresh/);
 });
+
+oracleTest(
+  test,
+  ['pty'],
+  'a command that moves runs leaves a clean screen when it is interrupted',
+  async () => {
+    const made = new TestProject(
+      'targets:\n  reference: {rule: consolidate, runs: all, out: data/reference}\n',
+    );
+    await made.writeRun('A/r1', { rows: 500_000, dims: 32 });
+    assert.is((await made.build()).failed, 0);
+    const acts = [{ expect: made.path('archive/A/r1') }, { type: CTRL_C }];
+    const { code, bytes } = await typeOn(
+      made,
+      acts,
+      'runs',
+      'archive',
+      'A/r1',
+      '--to',
+      'archive',
+      '--execute',
+    );
+    const { screen, drawn } = emulate(bytes);
+    // The key may be echoed before what is drawn over.
+    assert.equal([code, ...screen.map((line) => line.replace('^C', ''))], [130, 'firn: interrupted']);
+    assert.match(drawn.join('\n'), /^runs \d+%, [\d.]+ [MG]B copying A\/r1/m);
+  },
+);
 
 oracleTest(test, ['pty'], 'no progress with --json, in CI, on a dumb terminal, and in a pipe', async () => {
   const made = await project();
