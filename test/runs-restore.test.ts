@@ -250,6 +250,9 @@ test('names are data, there and back', async () => {
   const archived = await life(project, 'archive', '--older-than', '0d', '--to', archive, '--execute');
   assert.is(archived.code, 0, errorOf(archived));
   assert.is(difference(join(before.path(RUNS), 'A', name), join(archive, 'A', name)), '');
+  // What is said to be done can be pasted into a shell.
+  const refused = await life(project, 'rm', `A/${name}`);
+  assert.match(errorOf(refused), "firn runs restore $'A/-la $(touch X)\\x0a*'");
   const { stdout } = await project.firn('runs', 'restore');
   assert.match(stdout, 'A/-la $(touch X)\\x0a*');
   assert.is((await life(project, 'restore', '--execute')).code, 0);

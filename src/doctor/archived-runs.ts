@@ -6,11 +6,11 @@ import { KEPT_FILES } from '../run-life/archive-job.js';
 import { readTree } from '../run-life/tree.js';
 import { type ArchivedFile, readStub, STUB_FILE, type Stub } from '../runs/archived.js';
 import type { Run } from '../runs/discover.js';
+import { command } from '../shell-word.js';
 import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
-import { command } from './shell-word.js';
 
 export const archivedRunChecks: Group = {
   name: 'archived runs',

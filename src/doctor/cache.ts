@@ -10,11 +10,11 @@ import { readLog } from '../engine/log-file.js';
 import { Records } from '../engine/records.js';
 import { FirnError } from '../errors.js';
 import { isTemporary } from '../files/temporary.js';
+import { command } from '../shell-word.js';
 import { formatBytes, plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
-import { command } from './shell-word.js';
 
 export const cacheChecks: Group = {
   name: 'cache',

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import type { FileStat } from '../files/port.js';
 import { PIPELINE_FILE } from '../project.js';
 import { NPY_FILE, NPZ_FILE } from '../runs/discover.js';
+import { command } from '../shell-word.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { command } from './shell-word.js';
 
 export const clockChecks: Group = {
   name: 'clocks',

@@ -7,13 +7,13 @@ import { networkName } from '../files/network-file-systems.js';
 import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
+import { command } from '../shell-word.js';
 import { reasonOf } from '../system-errors.js';
 import { formatBytes, plural } from '../units.js';
 import { neededByDisk } from './build-space.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { command } from './shell-word.js';
 
 export const diskChecks: Group = {
   name: 'disk',

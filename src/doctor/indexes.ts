@@ -12,11 +12,11 @@ import { holdsRows } from '../faiss/row-sums.js';
 import { DRIFT, FLAT_ROWS, GROWTH } from '../faiss/training.js';
 import { howToIndex, indexTarget } from '../reference/index-target.js';
 import { isLayoutOfFirst } from '../reference/layout.js';
+import { command } from '../shell-word.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
 import type { IndexLook, ReferenceLook } from './reference-looks.js';
-import { command } from './shell-word.js';
 
 export const indexChecks: Group = {
   name: 'indexes',

@@ -5,11 +5,11 @@ import { journalIn, lockIn } from '../engine/context.js';
 import { UNSWEPT } from '../engine/recover.js';
 import { isTemporary } from '../files/temporary.js';
 import { CACHE_FOLDER } from '../project.js';
+import { command } from '../shell-word.js';
 import { isBusy } from './cache.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { command } from './shell-word.js';
 
 export const leftoverChecks: Group = {
   name: 'leftovers',

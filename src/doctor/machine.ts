@@ -8,12 +8,12 @@ import { createRequire } from 'node:module';
 import { totalmem } from 'node:os';
 import { FLAT_ROWS, pickLists, sampleRows } from '../faiss/training.js';
 import { NODE_FLOOR } from '../firn-version.js';
+import { command } from '../shell-word.js';
 import { formatBytes } from '../units.js';
 import { referenceSizes } from './build-space.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { command } from './shell-word.js';
 
 export const machineChecks: Group = {
   name: 'machine',

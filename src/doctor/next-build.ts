@@ -9,10 +9,10 @@ import { openRecovered } from '../engine/plan.js';
 import type { Digest, Digester, Reason, Step } from '../engine/types.js';
 import { errnoOf, FirnError } from '../errors.js';
 import { engineOptions, type Project } from '../project.js';
+import { command } from '../shell-word.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
-import { command } from './shell-word.js';
 
 export const nextBuildChecks: Group = {
   name: 'next build',

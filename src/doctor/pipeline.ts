@@ -5,12 +5,12 @@ import { FirnError } from '../errors.js';
 import type { Target } from '../pipeline/load.js';
 import { PIPELINE_FILE } from '../project.js';
 import { selectRuns } from '../runs/select.js';
+import { command } from '../shell-word.js';
 import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
 import { lackingProgram } from './programs.js';
-import { command } from './shell-word.js';
 
 export const pipelineChecks: Group = {
   name: 'pipeline',

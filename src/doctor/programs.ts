@@ -1,7 +1,7 @@
 /** Whether a program can be started, found out as the system does it: by path, or along the PATH. Knows no target. */
 import { delimiter, isAbsolute, join } from 'node:path';
 import type { ReadPort } from '../files/port.js';
-import { command } from './shell-word.js';
+import { command } from '../shell-word.js';
 
 export interface Lack {
   problem: string;

@@ -10,13 +10,13 @@ import { verifyReference } from '../reference/verify.js';
 import { someOf } from '../reference/warnings.js';
 import { findReleases, stemIn } from '../release/find.js';
 import { filesIn } from '../release/names.js';
+import { command } from '../shell-word.js';
 import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
 import { editedKey } from './next-build.js';
 import type { ReferenceLook } from './reference-looks.js';
-import { command } from './shell-word.js';
 
 export const referenceChecks: Group = {
   name: 'references',

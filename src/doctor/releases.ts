@@ -4,11 +4,11 @@ import { someOf } from '../reference/warnings.js';
 import type { FoundRelease } from '../release/find.js';
 import { listReleases } from '../release/list.js';
 import { verifyRelease } from '../release/verify.js';
+import { command } from '../shell-word.js';
 import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { command } from './shell-word.js';
 
 export const releaseChecks: Group = {
   name: 'releases',

@@ -1,9 +1,10 @@
 /** What the system refuses to show, in runs and anywhere else that a check looked. Knows no run. */
+
+import { command } from '../shell-word.js';
 import { adviceFor, reasonOf } from '../system-errors.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
-import { command } from './shell-word.js';
 
 /** For the end, when every check has looked. */
 export const rightsChecks: Group = {

@@ -7,12 +7,12 @@ import type { Step } from '../engine/types.js';
 import { errnoOf } from '../errors.js';
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
+import { command } from '../shell-word.js';
 import { plural } from '../units.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
 import { type RunLook, truthOf } from './run-looks.js';
-import { command } from './shell-word.js';
 
 export const runArrayChecks: Group = {
   name: 'runs',

@@ -7,11 +7,11 @@ import type { DirectoryEntry } from '../files/port.js';
 import { isTemporary } from '../files/temporary.js';
 import { NPY_FILE, NPZ_FILE } from '../runs/discover.js';
 import { meantArrayName } from '../runs/near-names.js';
+import { command } from '../shell-word.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding } from './finding.js';
 import { notReadable, refusedFolders } from './rights.js';
-import { command } from './shell-word.js';
 
 export const runFolderChecks: Group = {
   name: 'runs folder',

@@ -1,11 +1,11 @@
 /** Checks of model versions: the registry can be read, each run has one version, and runs of one version fit together. */
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
+import { command } from '../shell-word.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
 import { type Finding, finding, findingOf } from './finding.js';
 import { truthOf } from './run-looks.js';
-import { command } from './shell-word.js';
 
 export const versionChecks: Group = {
   name: 'versions',

@@ -10,6 +10,7 @@ import { RUN_FACTS_FILE, SEQUENCE_NAMES_FILE } from '../runs/run-facts.js';
 import { isAway, versionOfRun } from '../runs/run-version.js';
 import { ageMs } from '../runs/select.js';
 import type { Registry } from '../runs/versions.js';
+import { shellWord } from '../shell-word.js';
 import type { Life, LifeOptions } from './open.js';
 import { whyItStays } from './references.js';
 import type { StepsOfRun } from './steps.js';
@@ -155,7 +156,7 @@ function expectAlone({ maker }: StepsOfRun): void {
 function expectTold(name: string, { version }: StepsOfRun, told: string | undefined): void {
   if (version === undefined || version === told) return;
   throw new FirnError('conflict', `has to stay: only the target that makes it says its version`, {
-    advice: `Tag it first: firn versions tag-run ${name} --version ${version}`,
+    advice: `Tag it first: firn versions tag-run ${shellWord(name)} --version ${shellWord(version)}`,
   });
 }
 

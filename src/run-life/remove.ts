@@ -17,6 +17,7 @@ import { RUN_FACTS_FILE, SEQUENCE_NAMES_FILE, SKIPPED_FILE } from '../runs/run-f
 import { isRunName } from '../runs/run-name.js';
 import { isAway } from '../runs/run-version.js';
 import { selectRuns } from '../runs/select.js';
+import { shellWord } from '../shell-word.js';
 import { type Life, type LifeOptions, locked, look } from './open.js';
 import { holdingOf, proveHeld, whyItStays } from './references.js';
 import type { StepsOfRun } from './steps.js';
@@ -152,7 +153,7 @@ async function jobOf(
       if (port.stat(hidden) !== undefined) {
         throw new FirnError('conflict', 'an earlier removal of this run was cut off', {
           path: hidden,
-          advice: `Complete that first: firn runs rm ${name} --execute`,
+          advice: `Complete that first: firn runs rm ${shellWord(name)} --execute`,
         });
       }
     }
@@ -194,7 +195,7 @@ function expectHere(run: Run): void {
   if (run.stub === undefined) return;
   throw new FirnError('conflict', isAway(run) ? 'is archived' : 'is half archived', {
     path: run.directory,
-    advice: `Bring it back first: firn runs restore ${run.name}`,
+    advice: `Bring it back first: firn runs restore ${shellWord(run.name)}`,
   });
 }
 

@@ -12,6 +12,7 @@ import { fileDigest } from '../engine/store.js';
 import type { Digest, Digester, DigestOptions } from '../engine/types.js';
 import { FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
+import { shellWord } from '../shell-word.js';
 import { readStub, STUB_FILE } from './archived.js';
 import { NPY_FILE, NPZ_FILE } from './discover.js';
 
@@ -54,7 +55,7 @@ export async function openRun(port: ReadPort, directory: string): Promise<ArrayR
     if (stub !== undefined) {
       throw new FirnError('missing', `is archived: its array is in ${stub.archived}`, {
         path: directory,
-        advice: `Bring it back: firn runs restore ${stub.run}`,
+        advice: `Bring it back: firn runs restore ${shellWord(stub.run)}`,
       });
     }
     throw new FirnError('missing', 'holds neither embeddings.npy nor embeddings.npz', {
