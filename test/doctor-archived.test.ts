@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { archiveRuns } from '../src/run-life/archive.js';
-import { type Broken, doctor, expectFindings, healthyProject, RUNS, settle } from './rig/doctor.js';
+import { ARRAY, type Broken, doctor, expectFindings, healthyProject, RUNS, settle } from './rig/doctor.js';
 import { temporaryFolder } from './rig/folder.js';
 import type { TestProject } from './rig/project.js';
 
@@ -85,6 +85,15 @@ const CASES: { [what: string]: Broken } = {
       await archived(project);
       project.write(`${RUNS}/A/r1/taxonomy.csv`, 'a\n');
     },
+  },
+  'the reference is cut short, which has its rows': {
+    finds: ['reference-unusable'],
+    async breaks(project) {
+      await archived(project);
+      project.write(ARRAY, project.read(ARRAY).subarray(0, 500));
+    },
+    remedy:
+      /^It has the rows of archived runs \(A\/r1\): first `firn runs restore A\/r1 --execute`, then `firn build reference`/,
   },
 };
 

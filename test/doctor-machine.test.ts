@@ -89,6 +89,27 @@ const CASES: { [what: string]: Broken } = {
     path: 'data/reference',
     remedy: /^`ls -ld data\/reference`/,
   },
+  'a file stands where cache/ belongs': {
+    finds: ['folder-blocked'],
+    breaks(project) {
+      project.remove('cache');
+      project.write('cache', 'x');
+    },
+    path: 'cache',
+    remedy: /^`mv -- cache cache\.away`/,
+  },
+  'a file stands where the output of a target belongs': {
+    finds: ['folder-blocked'],
+    breaks(project) {
+      project.write('reports', 'x');
+      project.write(
+        'pipeline.yaml',
+        `${PIPELINE}  report: {rule: command, run: [touch, "{out}"], out: reports/x.txt}\n`,
+      );
+    },
+    path: 'reports',
+    message: /a file stands where a folder is needed/,
+  },
   'a network file system': {
     finds: ['disk-network'],
     breaks: space({ type: 0x6969 }),

@@ -71,6 +71,17 @@ const CASES: { [what: string]: Broken } = {
     path: ARRAY,
     remedy: /only copy of B\/r1: put the file back from a release or backup/,
   },
+  'a folder stands in the place of the array': {
+    finds: ['reference-incomplete'],
+    breaks(project) {
+      project.remove(ARRAY);
+      project.write(`${ARRAY}/x`, '');
+    },
+    path: ARRAY,
+    message: /is no file/,
+    remedy:
+      /^`mv -- data\/reference\/consolidated_embeddings\.npy .*\.away`\. `firn build reference` restores it/,
+  },
   'the array is cut short': {
     finds: ['reference-unusable'],
     breaks: (project) => project.write(ARRAY, project.read(ARRAY).subarray(0, 500)),

@@ -3,6 +3,7 @@
  * can be promised.
  */
 import { dirname, join } from 'node:path';
+import { journalIn } from '../engine/context.js';
 import { networkName } from '../files/network-file-systems.js';
 import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
@@ -113,6 +114,7 @@ function* rights(context: DoctorContext): Iterable<Finding> {
   const wanted = new Set([
     cacheDirectory,
     ...steps.flatMap(({ outputs }) => outputs.map(({ path }) => dirname(join(root, path)))),
+    journalIn(cacheDirectory),
   ]);
   const standing = new Set<string>();
   for (const folder of wanted) {
@@ -122,6 +124,16 @@ function* rights(context: DoctorContext): Iterable<Finding> {
   }
   const refused = new Map<string, string[]>();
   for (const folder of standing) {
+    if (port.stat(folder)?.kind !== 'directory') {
+      const shown = context.shown(folder);
+      yield finding(
+        'folder-blocked',
+        shown,
+        'the next build cannot write: a file stands where a folder is needed',
+        `${command('mv', '--', shown, `${shown}.away`)}, or let the target write to another place.`,
+      );
+      continue;
+    }
     const code = port.refusal(folder, 'write');
     if (code === undefined) continue;
     const folders = refused.get(code);

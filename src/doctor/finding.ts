@@ -76,6 +76,7 @@ export const CODES = {
   'disk-inodes': 'error',
   'disk-read-only': 'error',
   'disk-permission': 'error',
+  'folder-blocked': 'error',
   'disk-network': 'advice',
   'storage-compress': 'advice',
   'storage-archive': 'advice',

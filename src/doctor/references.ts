@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import { referenceTarget } from '../reference/index-target.js';
 import { type Range, runName, startsOf } from '../reference/layout.js';
-import { metadataProblems, type ReferenceFacts, readMetadata } from '../reference/metadata.js';
+import { metadataProblems, readMetadata } from '../reference/metadata.js';
 import { verifyReference } from '../reference/verify.js';
 import { someOf } from '../reference/warnings.js';
 import { findReleases, stemIn } from '../release/find.js';
@@ -45,15 +45,17 @@ function rebuild(context: DoctorContext, look: ReferenceLook): string {
   const target = referenceTarget(context.opening.pipeline?.targets.values() ?? [], look.directory);
   const build =
     target === undefined ? 'Build it again with the program that wrote it' : command('firn', 'build', target);
-  const only = onlyHere(context, look.metadata?.facts);
-  return only.length === 0
-    ? `${build}${target === undefined ? '.' : ' restores it or makes it again from the runs.'}`
-    : `It holds the only copy of ${someOf(only)}: put the file back from a release or backup first; ${target === undefined ? 'then build again' : `then ${build}`}.`;
-}
-
-/** Runs whose rows are in the reference and nowhere else. */
-function onlyHere(context: DoctorContext, facts: ReferenceFacts | undefined): string[] {
-  return (facts?.ranges ?? []).map(runName).filter((name) => context.isGone(name));
+  const names = (look.metadata?.facts?.ranges ?? []).map(runName).filter((name) => context.isGone(name));
+  const only = names.filter((name) => !context.isArchived(name));
+  const then = target === undefined ? 'then build again' : `then ${build}`;
+  if (only.length > 0)
+    return `It holds the only copy of ${someOf(only)}: put the file back from a release or backup first; ${then}.`;
+  // A build takes the rows of archived runs from the reference as it stands.
+  if (names.length > 0) {
+    const restore = command('firn', 'runs', 'restore', ...(names.length === 1 ? names : []), '--execute');
+    return `It has the rows of archived runs (${someOf(names)}): first ${restore}, ${then}.`;
+  }
+  return `${build}${target === undefined ? '.' : ' restores it or makes it again from the runs.'}`;
 }
 
 async function* whole(context: DoctorContext): AsyncIterable<Finding> {
@@ -62,6 +64,11 @@ async function* whole(context: DoctorContext): AsyncIterable<Finding> {
     if (array === undefined || metadata === undefined) {
       const missing = `${directory}/${prefix}_${array === undefined ? 'embeddings.npy' : 'metadata.json'}`;
       context.told.add(missing);
+      if (context.port.stat(join(context.root, missing)) !== undefined) {
+        const away = command('mv', '--', missing, `${missing}.away`);
+        yield finding('reference-incomplete', missing, 'is no file', `${away}. ${rebuild(context, look)}`);
+        continue;
+      }
       yield finding(
         'reference-incomplete',
         missing,
