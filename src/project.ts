@@ -252,10 +252,15 @@ export interface ProjectPlaces {
     Partial<Pick<Pipeline, 'cacheLimit' | 'releasesDir' | 'targets'>>;
 }
 
-/** Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. */
+/**
+ * Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. FirnError (usage) when there is
+ * no such folder: nothing would be found in it, which looks like an answer.
+ */
 export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
   const root = rootAt(port, directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };
+  if (port.stat(root)?.kind !== 'directory')
+    throw new FirnError('usage', 'there is no such folder', { path: directory });
   return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };
 }

@@ -133,6 +133,9 @@ test('originals beside lossless copies are known exactly', async () => {
   await project.firn('compress', 'A/r3', '--precision', 'float16', '--execute');
   const size = statSync(project.path(`${RUNS}/A/r1/embeddings.npy`)).size;
   assert.equal((await du(project)).originals, { runs: 2, bytes: 2 * size });
+  // The copy of a run that was made anew since is of other values.
+  await project.writeRun('A/r2', { seed: 22, rows: 400 });
+  assert.equal((await du(project)).originals, { runs: 1, bytes: size });
 });
 
 test('what compressing saves is what it saved in the end', async () => {

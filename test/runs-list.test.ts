@@ -173,6 +173,18 @@ test('without pipeline.yaml, and without runs', async () => {
   assert.not.ok(project.exists('cache'));
 });
 
+test('a folder that is not there has no runs to be silent about', async () => {
+  const project = new TestProject();
+  project.write('file', '');
+  for (const folder of ['nowhere', 'file']) {
+    for (const args of [['runs', 'list'], ['runs', 'restore'], ['du']]) {
+      const { code, stderr } = await project.firn('-C', folder, ...args);
+      assert.is(code, 2, args.join(' '));
+      assert.match(stderr, /(nowhere|file): there is no such folder/);
+    }
+  }
+});
+
 test('names are data', async () => {
   const project = new TestProject();
   await project.writeRun('A/$(touch X)\u001b[31m');

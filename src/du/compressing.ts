@@ -46,25 +46,23 @@ interface Tally {
 export async function estimateCompression(
   port: ReadPort,
   runs: readonly NpyRun[],
-  options: { signal: AbortSignal; onProgress?: (done: number, total: number) => void },
+  signal: AbortSignal,
 ): Promise<CompressionEstimate | undefined> {
   if (runs.length === 0) return undefined;
   const bytes = runs.reduce((sum, run) => sum + run.bytes, 0);
-  const places = samplePlaces(runs.map((run) => run.bytes));
   const tallies: Tally[] = [];
   let unreadable = 0;
-  for (const [done, { index, offsets }] of places.entries()) {
-    options.signal.throwIfAborted();
-    options.onProgress?.(done, places.length);
+  for (const { index, offsets } of samplePlaces(runs.map((run) => run.bytes))) {
+    signal.throwIfAborted();
     try {
       const reader = await openArray(port, runs[index].path);
       try {
-        tallies.push(await deflateSample(reader, offsets, options.signal));
+        tallies.push(await deflateSample(reader, offsets, signal));
       } finally {
         await reader.close();
       }
     } catch (error) {
-      if (options.signal.aborted) throw error;
+      if (signal.aborted) throw error;
       unreadable += 1;
     }
   }

@@ -5,7 +5,7 @@ import { findGarbage } from '../cache.js';
 import { disk } from '../files/disk.js';
 import { nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace, Port } from '../files/port.js';
-import type { Pipeline } from '../pipeline/load.js';
+import { DEFAULT_CACHE_BYTES, type Pipeline } from '../pipeline/load.js';
 import { CACHE_FOLDER, openProject, projectPlaces } from '../project.js';
 import { DEFAULT_REFERENCE } from '../reference/files.js';
 import { type ProjectReference, readReferences } from '../run-life/references.js';
@@ -31,7 +31,6 @@ import {
   sizesOfRuns,
 } from './sizes.js';
 
-const DEFAULT_CACHE_LIMIT = 2_000_000_000;
 const AT_ONCE = 32;
 
 export interface DuRequest {
@@ -40,8 +39,6 @@ export interface DuRequest {
   port?: Port;
   signal: AbortSignal;
   now?: () => number;
-  /** Of the sample that is compressed. */
-  onProgress?: (done: number, total: number) => void;
 }
 
 export interface DiskReport extends Pick<DiskSpace, 'total' | 'free'> {
@@ -69,7 +66,7 @@ export interface DuReport {
 }
 
 export async function measure(request: DuRequest): Promise<DuReport> {
-  const { port = disk, signal, now = Date.now, onProgress } = request;
+  const { port = disk, signal, now = Date.now } = request;
   const { root, pipeline } = await projectPlaces(request.directory, port);
   const runsDir = join(root, pipeline.runsDir);
   const { runs, archived } = discoverRuns(port, runsDir);
@@ -82,14 +79,11 @@ export async function measure(request: DuRequest): Promise<DuReport> {
   const built = references.map((reference) => sizesOfReference(port, root, reference));
   const cache = {
     ...sizesOfCache(port, join(root, CACHE_FOLDER)),
-    limit: pipeline.cacheLimit ?? DEFAULT_CACHE_LIMIT,
+    limit: pipeline.cacheLimit ?? DEFAULT_CACHE_BYTES,
   };
   const only = runs.filter((run) => run.npy !== undefined && run.npz === undefined);
   const npyRuns = only.map((run) => ({ path: join(run.directory, NPY_FILE), bytes: run.npy?.size ?? 0 }));
-  const compressing = await estimateCompression(port, npyRuns, {
-    signal,
-    ...(onProgress === undefined ? {} : { onProgress }),
-  });
+  const compressing = await estimateCompression(port, npyRuns, signal);
   const arrivals = await arrivalsOf(port, [...runs, ...archived], sizes, { nowMs, signal });
   const rate = rateOf(arrivals);
   const places: Places = { port, root, runsDir: pipeline.runsDir };
@@ -187,11 +181,15 @@ async function garbageIn({ directory, port = disk, signal }: DuRequest): Promise
   }
 }
 
-/** Exactly known: the copy is there, and says that it is the same. */
+/** A copy has the date of what it was made of, so that one of an earlier original is told by it, to the exactness of dates. */
+const SAME_DATE_NS = 1_000_000n;
+
+/** Known without reading: the copy is there, says that it is the same, and is of this original. */
 async function spareOriginals(port: Port, runs: readonly Run[]): Promise<{ runs: number; bytes: number }> {
   const spare = { runs: 0, bytes: 0 };
   const both = runs.filter(({ npy, npz }) => npy !== undefined && npz !== undefined && npz.size < npy.size);
-  await atOnce(AT_ONCE, both, async ({ directory, npy }) => {
+  await atOnce(AT_ONCE, both, async ({ directory, npy, npz }) => {
+    if ((npy?.mtimeNs ?? 0n) - (npz?.mtimeNs ?? 0n) > SAME_DATE_NS) return;
     const note = await readCopyNote(port, join(directory, NPZ_FILE));
     if (note?.precision !== 'lossless') return;
     spare.runs += 1;
