@@ -223,6 +223,30 @@ test('progress only goes forward, and ends where all is read', async () => {
   assert.is(share, 1);
 });
 
+test('a check that fails closes what it has opened', async () => {
+  const project = await healthyProject();
+  const open = new Set<string>();
+  let refused = 0;
+  const port: Port = Object.assign(Object.create(disk) as Port, {
+    async open(path: string) {
+      // Only the check of vectors reads an array and its index side by side.
+      if (path.endsWith('.faiss') && open.has(path.replace('index.faiss', 'embeddings.npy'))) {
+        refused += 1;
+        throw Object.assign(new Error(`EMFILE: ${path}`), { code: 'EMFILE', path });
+      }
+      const handle = await disk.open(path);
+      open.add(path);
+      const close = (): Promise<void> => {
+        open.delete(path);
+        return handle.close();
+      };
+      return Object.assign(Object.create(handle), { close });
+    },
+  });
+  const { findings } = await diagnose({ directory: project.root, full: true, port });
+  assert.equal([refused, [...open], findings.map(({ code }) => code)], [1, [], ['check-failed']]);
+});
+
 /** How often the disk is asked for anything. */
 async function questions(project: TestProject, only: string[]): Promise<number> {
   let asked = 0;

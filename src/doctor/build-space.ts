@@ -5,6 +5,7 @@
 import { dirname, join } from 'node:path';
 import { BYTES_OF } from '../arrays/types.js';
 import type { Step } from '../engine/types.js';
+import { nearestDirectory } from '../files/make-directory.js';
 import type { DiskSpace } from '../files/port.js';
 import { EMBEDDINGS_FILE } from '../reference/files.js';
 import { runName } from '../reference/layout.js';
@@ -42,11 +43,9 @@ export async function neededByDisk(context: DoctorContext): Promise<Need[]> {
 
 /** The disk that a path is or will be on. */
 function diskOf({ port }: DoctorContext, path: string): { folder: string; space: DiskSpace } | undefined {
-  for (let folder = path; ; folder = dirname(folder)) {
-    const space = port.stat(folder) === undefined ? undefined : port.space(folder);
-    if (space !== undefined) return { folder, space };
-    if (folder === dirname(folder)) return undefined;
-  }
+  const folder = nearestDirectory(port, path);
+  const space = port.space(folder);
+  return space && { folder, space };
 }
 
 /** What a reference is or will be. */

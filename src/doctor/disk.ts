@@ -4,6 +4,7 @@
  */
 import { dirname, join } from 'node:path';
 import { journalIn } from '../engine/context.js';
+import { nearestDirectory } from '../files/make-directory.js';
 import { networkName } from '../files/network-file-systems.js';
 import { runName } from '../reference/layout.js';
 import { someOf } from '../reference/warnings.js';
@@ -116,12 +117,7 @@ function* rights(context: DoctorContext): Iterable<Finding> {
     ...steps.flatMap(({ outputs }) => outputs.map(({ path }) => dirname(join(root, path)))),
     journalIn(cacheDirectory),
   ]);
-  const standing = new Set<string>();
-  for (const folder of wanted) {
-    let at = folder;
-    while (port.stat(at) === undefined && at !== dirname(at)) at = dirname(at);
-    standing.add(at);
-  }
+  const standing = new Set([...wanted].map((folder) => nearestDirectory(port, folder)));
   const refused = new Map<string, string[]>();
   for (const folder of standing) {
     if (port.stat(folder)?.kind !== 'directory') {

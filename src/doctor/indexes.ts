@@ -233,7 +233,6 @@ function round(value: number): number {
 /** Every vector of the index against the row it is said to be. Only where every byte is read. */
 async function* vectors(context: DoctorContext): AsyncIterable<Finding> {
   if (!context.full) return;
-  const { port, workers, signal } = context;
   for (const look of await context.references()) {
     const { array, index } = look;
     const header = index?.header;
@@ -248,14 +247,8 @@ async function* vectors(context: DoctorContext): AsyncIterable<Finding> {
       done += rows;
       onProgress(done, 2 * header.rows);
     };
-    const reader = await openArray(port, array.path);
-    const handle = await port.open(index?.path as string);
-    try {
-      if (await holdsRows(handle, header, reader, { workers, signal, onRows })) continue;
-    } finally {
-      await handle.close();
-      await reader.close();
-    }
+    if (await areRowsOf(context, header, { index: index?.path as string, array: array.path }, onRows))
+      continue;
     context.told.add(path);
     yield finding(
       'index-altered',
@@ -263,5 +256,24 @@ async function* vectors(context: DoctorContext): AsyncIterable<Finding> {
       'holds other vectors than the rows of the array: searches may miss neighbours',
       remake(context, look),
     );
+  }
+}
+
+async function areRowsOf(
+  { port, workers, signal }: DoctorContext,
+  header: Parameters<typeof holdsRows>[1],
+  paths: { index: string; array: string },
+  onRows: (rows: number) => void,
+): Promise<boolean> {
+  const reader = await openArray(port, paths.array);
+  try {
+    const handle = await port.open(paths.index);
+    try {
+      return await holdsRows(handle, header, reader, { workers, signal, onRows });
+    } finally {
+      await handle.close();
+    }
+  } finally {
+    await reader.close();
   }
 }

@@ -22,7 +22,7 @@ export interface Rate {
 
 const DAY_MS = 86_400_000;
 /** The last so many tell how fast runs come now. */
-export const LAST_RUNS = 30;
+const LAST_RUNS = 30;
 /** From fewer, or over fewer days, nothing is told. */
 const LEAST_RUNS = 5;
 const LEAST_DATES = 3;
