@@ -379,4 +379,17 @@ test('records that are cut at any byte never stop it', async () => {
   await settle(project);
 });
 
+test('a PATH that is not absolute is seen from the project, where programs are started', async () => {
+  const project = new TestProject(
+    'targets:\n  s: {rule: command, run: [own-tool, "{out}"], out: made.txt}\n',
+  );
+  project.write('bin/own-tool', '#!/bin/sh\ntouch "$1"\n');
+  chmodSync(project.path('bin/own-tool'), 0o755);
+  const elsewhere = new TestProject();
+  elsewhere.env = { PATH: `bin:${process.env.PATH}` };
+  const { stdout } = await elsewhere.firn('-C', project.root, 'doctor', 's', '--json');
+  assert.not.match(stdout, 'program-missing');
+  assert.is((await elsewhere.firn('-C', project.root, 'build')).code, 0);
+});
+
 test.run();
