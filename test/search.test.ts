@@ -129,6 +129,15 @@ test('an IVF index answers with the nprobe it was calibrated to, and with fewer 
   assert.is(one.results[0].seq_idx, 42);
 });
 
+test('lists that are full of rows left out, or hold too few, make room for more of them', async () => {
+  const asked = ['--run', 'C/r1', '--seq-idx', '42', '--reference', 'data/large'];
+  const all = await search(shared, ...asked, '-k', '20000');
+  assert.is(all.results.length, 11_600);
+  const others = await search(shared, ...asked, '-k', '550', '--exclude-same-run');
+  assert.is(others.results.length, 550);
+  assert.not.ok(others.results.some(({ dataset }) => dataset === 'C'));
+});
+
 test('--json and --output hold the fields of the older system and no others', async () => {
   const args = ['search', '--run', 'consolidated_data/runs/A/r1/', '--seq-idx', '5', '--top-k', '2'];
   const printed = await shared.firn(...args, '--json', '--output', 'answer.json');

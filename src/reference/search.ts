@@ -6,7 +6,7 @@ import type { ArrayReader } from '../arrays/types.js';
 import { FirnError } from '../errors.js';
 import { exactSearch, outside, type RowRange } from '../faiss/exact.js';
 import { mergeNeighbours, type Neighbour } from '../faiss/nearest.js';
-import { type OpenIndex, openIndex } from '../faiss/search.js';
+import { type OpenIndex, openIndex, type SearchOptions } from '../faiss/search.js';
 import { readTrailer, type Trailer } from '../faiss/trailer.js';
 import type { ReadPort } from '../files/port.js';
 import { isLayoutOfFirst } from './layout.js';
@@ -97,9 +97,10 @@ export async function searchReference(
     return { neighbours, metric, method: 'exact', ...(why === undefined ? {} : { note: why }) };
   };
   if (index === undefined || usable === 0) return exactly(note);
+  const wanted = Math.min(k, usable - countBelow(exclude, usable));
   let found: Neighbour[];
   try {
-    [found] = await index.search(query, k, {
+    found = await askIndex(index, query, k, wanted, {
       ...accept,
       ...(nprobe === undefined ? {} : { nprobe }),
       signal,
@@ -114,6 +115,9 @@ export async function searchReference(
   if (!(await areRows(found, embeddings, query, metric, approximate))) {
     return exactly(`the index is of other rows and was not used, every row was compared; ${howToMend}`);
   }
+  if (approximate && found.length < wanted) {
+    return exactly(`the index finds only ${found.length} of ${wanted} rows: every row was compared`);
+  }
   const behind = embeddings.rows - usable;
   if (behind === 0) return { neighbours: found, metric, method: 'index' };
   const [missing] = await exactSearch(embeddings, query, k, metric, { from: usable, ...accept, signal });
@@ -123,6 +127,34 @@ export async function searchReference(
     method: 'both',
     note: `the index is behind by ${behind} rows, which were compared one by one; ${howToMend}`,
   };
+}
+
+/** By how much the lists looked into become more. */
+const MORE_LISTS = 4;
+
+/**
+ * The nearest of the lists that the index looks into, and where these hold fewer than `wanted` rows that may answer, of
+ * more lists: rows that are left out may fill every list near the query. As many lists as were asked for are looked into.
+ */
+async function askIndex(
+  { header, search }: OpenIndex,
+  query: Float32Array,
+  k: number,
+  wanted: number,
+  options: SearchOptions,
+): Promise<Neighbour[]> {
+  let [found] = await search(query, k, options);
+  if (header.kind !== 'ivf' || options.nprobe !== undefined) return found;
+  for (let nprobe = header.nprobe; found.length < wanted && nprobe < header.nlist; ) {
+    nprobe = Math.min(header.nlist, MORE_LISTS * nprobe);
+    [found] = await search(query, k, { ...options, nprobe });
+  }
+  return found;
+}
+
+/** How many of these rows are among the first `rows`; no row is in two ranges. */
+function countBelow(ranges: RowRange[], rows: number): number {
+  return ranges.reduce((sum, { from, to }) => sum + Math.max(0, Math.min(to, rows) - from), 0);
 }
 
 /** Neighbours compared with the rows they are said to be. */
