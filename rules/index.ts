@@ -162,12 +162,13 @@ const rule: Rule = {
 
 export default rule;
 
-/** What a factory string leaves no place for; an IVF kind still takes nprobe. */
+/** What a factory string leaves no place for; a plain IVF kind still takes nprobe. */
 function checkFactory({ with: { factory }, given, error }: RuleTarget): void {
   if (factory === undefined) return;
-  const isIvf = /IVF\d/.test(String(factory));
+  // Behind a transformation, or under a refinement, there is no place for nprobe that is known.
+  const keepsNprobe = /^IVF\d/.test(String(factory)) && !/,R(Flat|efine)/.test(String(factory));
   const advice = new Map([['nlist', 'Write it into the string: IVF256,PQ16.']]);
-  if (!isIvf) advice.set('nprobe', 'Only IVF kinds look into lists: IVF256,PQ16.');
+  if (!keepsNprobe) advice.set('nprobe', 'Only IVF kinds, without a transformation, keep it: IVF256,PQ16.');
   advice.set('recall', 'FAISS sets no goal: the recall of such an index is measured and reported.');
   for (const [name, what] of advice)
     if (given.has(name)) throw error(`${name} does not go with a factory string`, what, `with.${name}`);

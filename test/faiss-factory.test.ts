@@ -1,5 +1,5 @@
 /** Other kinds of index through faiss-node, where its binary is; elsewhere what is said instead. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -7,6 +7,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { exactSearch } from '../src/faiss/exact.js';
 import { buildWithFactory, searchWithFactory } from '../src/faiss/factory.js';
+import { send } from '../src/faiss/factory-process.js';
 import { readIndexHeader } from '../src/faiss/header.js';
 import { openIndex } from '../src/faiss/search.js';
 import { readTrailer } from '../src/faiss/trailer.js';
@@ -100,6 +101,42 @@ needsBinary('what FAISS refuses is an error with its words, and nothing is left'
     assert.ok(error.message.length > 40, error.message);
     assert.equal(readdirSync(dirname(out)), []);
   }
+});
+
+needsBinary('a row that is not finite is named before FAISS is trained on it', async () => {
+  const bad = values.slice();
+  bad[1499 * DIMS + 3] = Number.NaN;
+  const error = await refused(() => make('IVF4,Flat', {}, bad), 'input');
+  assert.match(error.message, 'row 1499');
+});
+
+needsBinary('who stops waiting is not kept by FAISS', async () => {
+  const { out } = await make('SQ8', {}, values.subarray(0, 200 * DIMS));
+  for (const when of ['before', 'while it runs']) {
+    const stop = new AbortController();
+    const reason = new Error(`stopped ${when}`);
+    if (when === 'before') stop.abort(reason);
+    const answer = searchWithFactory(out, new Float32Array(DIMS), 3, { signal: stop.signal });
+    stop.abort(reason);
+    assert.is(await answer.catch((error) => error), reason);
+  }
+});
+
+s('a process that cannot be started is an error, and what takes bytes slowly keeps no listener', async () => {
+  const { execPath } = process;
+  process.execPath = '/nowhere/node';
+  try {
+    const error = await refused(() => searchWithFactory('x.faiss', new Float32Array(DIMS), 3), 'failed');
+    assert.match(error.message, 'ENOENT');
+  } finally {
+    process.execPath = execPath;
+  }
+  const slow = spawn('cat');
+  slow.stdout.resume();
+  const before = slow.stdin.listenerCount('close');
+  for (let i = 0; i < 3; i++) await send(slow, Buffer.alloc(1 << 20));
+  assert.is(slow.stdin.listenerCount('close'), before);
+  slow.stdin.end();
 });
 
 s('without the package the error says how to get it', () => {

@@ -357,6 +357,18 @@ const MISTAKES: Mistake[] = [
     advises: /Only IVF kinds/,
   },
   {
+    name: 'lists behind a transformation, which keep no number',
+    yaml: `targets:\n  ${REFERENCE}\n  a:\n    rule: index\n    from: reference\n    with: {factory: "PCA16,IVF16,Flat", nprobe: »4}`,
+    says: /nprobe does not go with a factory string/,
+    advises: /Only IVF kinds/,
+  },
+  {
+    name: 'lists under a refinement, which keep no number',
+    yaml: `targets:\n  ${REFERENCE}\n  a:\n    rule: index\n    from: reference\n    with: {factory: "IVF16,PQ8,RFlat", nprobe: »4}`,
+    says: /nprobe does not go with a factory string/,
+    advises: /Only IVF kinds/,
+  },
+  {
     name: 'a recall that FAISS cannot be set to',
     yaml: `targets:\n  ${REFERENCE}\n  a:\n    rule: index\n    from: reference\n    with: {factory: "IVF4,PQ4", recall: »0.9}`,
     says: /recall does not go with a factory string/,

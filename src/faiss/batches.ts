@@ -123,7 +123,10 @@ export interface Wanted {
   into: Float32Array;
 }
 
-/** Copies rows out of the array, for several purposes in one pass. */
+/**
+ * Copies rows out of the array, for several purposes in one pass.
+ * @throws FirnError of kind `input` naming a row that is wanted and not finite
+ */
 export async function gatherRows(reader: ArrayReader, wanted: Wanted[], signal?: AbortSignal): Promise<void> {
   const { dims } = reader;
   const collect = wanted.map(({ rows, into }) => collector(rows, dims, into));
@@ -132,6 +135,10 @@ export async function gatherRows(reader: ArrayReader, wanted: Wanted[], signal?:
     const { start, rows, bytes } = block;
     const batch = { start, rows, data: toFloat32(bytes, reader.dtype) };
     for (const take of collect) take(batch);
+  }
+  for (const { rows, into } of wanted) {
+    const bad = firstNotFinite(into);
+    if (bad >= 0) throw notFinite(rows[Math.floor(bad / dims)], reader);
   }
 }
 

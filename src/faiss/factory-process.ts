@@ -37,10 +37,12 @@ export interface FactoryAnswer {
 /** Bytes of the answer that are kept at hand. */
 const HEAD_BYTES = 64;
 
-export function startWorker(task: FactoryTask): Worker {
+/** It is killed when `signal` says so, also when that was before. */
+export function startWorker(task: FactoryTask, signal?: AbortSignal): Worker {
   const script = fileURLToPath(new URL('./factory-worker.js', import.meta.url));
   const env = { ...process.env, OMP_NUM_THREADS: '1', OPENBLAS_NUM_THREADS: '1' };
-  const worker = spawn(process.execPath, [script, JSON.stringify(task)], { env });
+  const options = { env, signal, killSignal: 'SIGKILL' as const };
+  const worker = spawn(process.execPath, [script, JSON.stringify(task)], options);
   // A worker that ends early closes its pipe; its exit code says why.
   worker.stdin.on('error', () => {});
   return worker;
@@ -49,8 +51,11 @@ export function startWorker(task: FactoryTask): Worker {
 /** Sends bytes as fast as the worker takes them; quietly stops when it is gone. */
 export async function send(worker: Worker, bytes: Buffer): Promise<void> {
   if (worker.stdin.destroyed || worker.stdin.write(bytes)) return;
-  const gone = once(worker.stdin, 'close');
-  await Promise.race([once(worker.stdin, 'drain'), gone]).catch(() => {});
+  const over = new AbortController();
+  const heard = ['drain', 'close'].map((name) => once(worker.stdin, name, { signal: over.signal }));
+  await Promise.race(heard).catch(() => {});
+  // Takes the listener that heard nothing away.
+  over.abort();
 }
 
 export async function collect(worker: Worker, about: string): Promise<Buffer> {
@@ -77,7 +82,13 @@ async function listen(worker: Worker, about: string, take: (chunk: Buffer) => Pr
   worker.stderr.on('data', (chunk) => {
     complaint = (complaint + chunk).slice(-4096);
   });
-  const closed = once(worker, 'close') as Promise<[number | null, string | null]>;
+  const closed = new Promise<[number | null, string | null]>((resolve) => {
+    worker.once('close', (code, signal) => resolve([code, signal]));
+  });
+  let failure: Error | undefined;
+  worker.on('error', (error) => {
+    failure = error;
+  });
   try {
     for await (const chunk of worker.stdout) await take(chunk);
   } catch (error) {
@@ -86,6 +97,9 @@ async function listen(worker: Worker, about: string, take: (chunk: Buffer) => Pr
     throw error;
   }
   const [code, signal] = await closed;
+  if (failure !== undefined) {
+    throw new FirnError('failed', `the process of FAISS did not run: ${failure.message}`, { cause: failure });
+  }
   if (code === 0) return;
   if (code === NOT_INSTALLED) {
     throw new FirnError('missing', `the package faiss-node is needed here: ${complaint.trim()}`, {

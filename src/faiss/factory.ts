@@ -120,9 +120,8 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
   const lists = Number(/IVF(\d+)/.exec(factory)?.[1] ?? 1);
   const sample = trainingSample(rows, sampleRows(lists, dims), SEED);
   const code = metric === 'ip' ? 0 : 1;
-  const worker = startWorker({ task: 'build', factory, dims, metric: code, trainRows: sample.length, rows });
-  const abort = (): boolean => worker.kill('SIGKILL');
-  signal?.addEventListener('abort', abort, { once: true });
+  const task = { task: 'build', factory, dims, metric: code, trainRows: sample.length, rows } as const;
+  const worker = startWorker(task, signal);
   try {
     const feed = async (): Promise<void> => {
       const trained = new Float32Array(sample.length * dims);
@@ -151,7 +150,6 @@ async function runBuild(request: FactoryRequest, out: WriteHandle) {
     signal?.throwIfAborted();
     throw error;
   } finally {
-    signal?.removeEventListener('abort', abort);
     worker.kill('SIGKILL');
   }
 }
@@ -177,7 +175,7 @@ async function measure(
   await gatherRows(embeddings, [{ rows: asked, into: queries }], signal);
   const accept: Accept = (id, query) => id !== asked[query];
   const truth = await exactSearch(embeddings, queries, NEIGHBOURS, metric, { except: asked, signal });
-  const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept });
+  const found = await searchWithFactory(path, queries, NEIGHBOURS, { accept, signal });
   let sum = 0;
   let total = 0;
   for (const [query, neighbours] of truth.entries()) {
@@ -196,27 +194,28 @@ export async function searchWithFactory(
   path: string,
   queries: Float32Array,
   k: number,
-  options: { nprobe?: number; accept?: Accept } = {},
+  options: { nprobe?: number; accept?: Accept; signal?: AbortSignal | undefined } = {},
 ): Promise<Neighbour[][]> {
   if (options.nprobe !== undefined) {
     throw new FirnError('usage', 'nprobe of this kind of index is fixed when it is built', { path });
   }
-  const { accept = () => true } = options;
+  const { accept = () => true, signal } = options;
   // Rows that are not accepted take places: ask for more until there are enough, or all were asked for.
   for (let wanted = k; ; wanted *= 4) {
-    const found = await askFaiss(path, queries, wanted);
+    const found = await askFaiss(path, queries, wanted, signal);
     const kept = found.neighbours.map((all, query) => all.filter(({ id }) => accept(id, query)).slice(0, k));
     if (wanted >= found.rows || kept.every((neighbours) => neighbours.length === k)) return kept;
   }
 }
 
-async function askFaiss(path: string, queries: Float32Array, k: number) {
-  const worker = startWorker({ task: 'search', path, k, values: queries.length });
+async function askFaiss(path: string, queries: Float32Array, k: number, signal: AbortSignal | undefined) {
+  const worker = startWorker({ task: 'search', path, k, values: queries.length }, signal);
   const feed = async (): Promise<void> => {
     await send(worker, floatBytes(queries));
     worker.stdin.end();
   };
   const [answer] = await Promise.all([collect(worker, 'this index'), feed()]).catch((error: unknown) => {
+    signal?.throwIfAborted();
     throw unreadable(error, path);
   });
   const { rows, dims, each, distances, labels } = JSON.parse(answer.toString()) as FactoryAnswer;

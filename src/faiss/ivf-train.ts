@@ -8,7 +8,7 @@ import type { ReadPort } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import type { Trial } from './assign-jobs.js';
 import { type Quantizer, quantizerOf, type Scoring } from './assignment.js';
-import { firstNotFinite, gatherRows, notFinite } from './batches.js';
+import { gatherRows } from './batches.js';
 import { queryCount } from './calibrate.js';
 import { floatBytes, type Metric } from './format.js';
 import { readIndexHeader } from './header.js';
@@ -79,15 +79,14 @@ export async function train(request: TrainRequest): Promise<Trained> {
   // Shared, since it becomes windows for threads to fill.
   const sample = new Float32Array(new SharedArrayBuffer(4 * rows.length * dims));
   const queries = new Float32Array(asked.length * dims);
-  const wanted = [
-    { rows, into: sample },
-    { rows: asked, into: queries },
-  ];
-  await gatherRows(embeddings, wanted, signal);
-  for (const { rows: of, into } of wanted) {
-    const bad = firstNotFinite(into);
-    if (bad >= 0) throw notFinite(of[Math.floor(bad / dims)], embeddings);
-  }
+  await gatherRows(
+    embeddings,
+    [
+      { rows, into: sample },
+      { rows: asked, into: queries },
+    ],
+    signal,
+  );
   const grid = fitGrid(sample, dims);
   const codes = sharedCodes(sample, grid);
   const made = {
