@@ -28,7 +28,7 @@ interface Params {
   nprobe?: number;
 }
 
-/** What the metadata of the reference says; both null for a reference that firn did not write. */
+/** What the metadata of the reference says; both null for a reference that firn did not write, or whose array is another. */
 interface State {
   /** Centroids are made from the first so many rows; from all when null. */
   trainedRows: number | null;
@@ -92,17 +92,18 @@ const rule: Rule = {
   },
 
   async memory(step, context) {
-    const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
+    const said = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
     // Metadata of another state of the array says nothing about its rows.
-    const isOfArray = facts?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
-    const layout = facts === undefined || !isOfArray ? null : layoutDigest(facts.ranges);
-    const trainedRows = facts?.trainedRows ?? null;
-    const entries: ManifestEntry[] = [];
-    if (facts !== undefined) {
-      const rows = facts.ranges.reduce((sum, range) => sum + range.count, 0);
-      entries.push(['rows trained on', String(trainedRows ?? rows)]);
-    }
-    if (layout !== null) entries.push(['layout of the reference', layout]);
+    const isOfArray = said?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
+    const facts = isOfArray ? said : undefined;
+    if (facts === undefined) return { entries: [], state: { trainedRows: null, layout: null } satisfies State };
+    const layout = layoutDigest(facts.ranges);
+    const trainedRows = facts.trainedRows ?? null;
+    const rows = facts.ranges.reduce((sum, range) => sum + range.count, 0);
+    const entries: ManifestEntry[] = [
+      ['rows trained on', String(trainedRows ?? rows)],
+      ['layout of the reference', layout],
+    ];
     return { entries, state: { trainedRows, layout } satisfies State };
   },
 

@@ -141,4 +141,13 @@ targets:
   await index.close();
 });
 
+test('an array that is shorter than its metadata was trained on is trained on whole', async () => {
+  const project = await grownProject();
+  await project.writeRun('D/short', { rows: 10_500 });
+  project.write(EMBEDDINGS, project.read('consolidated_data/runs/D/short/embeddings.npy'));
+  project.write('pipeline.yaml', 'targets:\n  index: {rule: index, from: data/reference}\n');
+  const step = stepOf(await project.build(), 'index:data/reference');
+  assert.equal([step.status, step.stats?.trainedRows], ['ran', 10_500]);
+});
+
 test.run();
