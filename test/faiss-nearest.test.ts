@@ -97,6 +97,27 @@ s('equal distances go to the smaller id in whatever order rows come', async () =
   await fc.assert(property);
 });
 
+s('values whose squares are too small for float32 are compared as any others', async () => {
+  const dims = 16;
+  for (const scale of [1e-26, 1e-22, 1e-20]) {
+    const rows = clustered(3000, dims, 1).map((value) => value * scale);
+    for (const metric of ['l2', 'ip'] as const) {
+      const [product, direct] = await Promise.all(
+        [engine, plainEngine].map(async (by) => {
+          const nearest = new NearestRows(rows.subarray(0, 40 * dims), dims, 10, metric, by);
+          // Larger ids first, as lists may have them.
+          for (const start of [2000, 1000, 0]) {
+            const data = rows.subarray(start * dims, (start + 1000) * dims);
+            await nearest.add({ data, count: 1000, id: (row) => start + row });
+          }
+          return nearest.results();
+        }),
+      );
+      assert.equal(product, direct, `${metric} ${scale}`);
+    }
+  }
+});
+
 s('values whose squares overflow are still compared', async () => {
   const rows = new Float32Array(4096 * 64);
   for (let row = 0; row < 4096; row++) rows[row * 64] = row * 1e16;

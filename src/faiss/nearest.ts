@@ -86,8 +86,9 @@ const QUERIES_AT_ONCE = 256;
 const ROWS_AT_ONCE = 1024;
 /** Rounding of float32: half a unit in the last place. */
 const ROUNDING = 2 ** -24;
-/** Beyond this squares overflow float32, and a product says nothing. */
+/** Beyond this squares overflow float32, and below the other they lose bits: a product says nothing. */
 const LARGE = 1e18;
+const SMALL = 1e-15;
 
 export class NearestRows {
   private readonly best: Best[];
@@ -200,7 +201,7 @@ export class NearestRows {
     length: number,
   ): void {
     const norm = Math.sqrt(this.norms[query]);
-    if (!(length < LARGE && norm < LARGE)) {
+    if (!(length > SMALL && length < LARGE && norm < LARGE)) {
       for (let row = 0; row < rows.count; row++) this.offer(query, rows, row);
       return;
     }
