@@ -25,7 +25,7 @@ export function mergeNeighbours(parts: Neighbour[][], k: number, metric: Metric)
     .slice(0, k);
 }
 
-/** The smallest k keys seen so far, in order; equal keys by smaller id. */
+/** The smallest k keys seen so far, equal keys by smaller id: a heap whose first is the one to go next. */
 class Best {
   private count = 0;
   private readonly keys: Float32Array;
@@ -38,36 +38,60 @@ class Best {
 
   /** No key above this one can enter. */
   get limit(): number {
-    return this.count < this.k ? Infinity : this.keys[this.k - 1];
+    return this.count < this.k ? Infinity : this.keys[0];
   }
 
   enters(key: number, id: number): boolean {
     // Negated so that NaN never enters.
     if (!(key <= this.limit)) return false;
-    return this.count < this.k || key < this.keys[this.k - 1] || id < this.ids[this.k - 1];
+    return this.count < this.k || key < this.keys[0] || id < this.ids[0];
   }
 
+  /** A key that enters. */
   add(key: number, id: number): void {
-    let low = 0;
-    let high = this.count;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      const before = this.keys[middle] < key || (this.keys[middle] === key && this.ids[middle] < id);
-      if (before) low = middle + 1;
-      else high = middle;
-    }
-    if (this.count < this.k) this.count += 1;
-    this.keys.copyWithin(low + 1, low, this.count - 1);
-    this.ids.copyWithin(low + 1, low, this.count - 1);
-    this.keys[low] = key;
-    this.ids[low] = id;
+    if (this.count < this.k) this.raise(this.count++, key, id);
+    else this.lower(key, id);
   }
 
+  private raise(from: number, key: number, id: number): void {
+    let at = from;
+    while (at > 0) {
+      const parent = (at - 1) >>> 1;
+      if (!this.isBefore(parent, key, id)) break;
+      this.put(at, this.keys[parent], this.ids[parent]);
+      at = parent;
+    }
+    this.put(at, key, id);
+  }
+
+  /** In the place of the first. */
+  private lower(key: number, id: number): void {
+    let at = 0;
+    for (let child = 1; child < this.k; child = 2 * at + 1) {
+      const other = child + 1;
+      if (other < this.k && this.isBefore(child, this.keys[other], this.ids[other])) child = other;
+      if (this.isBefore(child, key, id)) break;
+      this.put(at, this.keys[child], this.ids[child]);
+      at = child;
+    }
+    this.put(at, key, id);
+  }
+
+  private isBefore(at: number, key: number, id: number): boolean {
+    return this.keys[at] < key || (this.keys[at] === key && this.ids[at] < id);
+  }
+
+  private put(at: number, key: number, id: number): void {
+    this.keys[at] = key;
+    this.ids[at] = id;
+  }
+
+  /** Nearest first. */
   neighbours(metric: Metric): Neighbour[] {
-    return Array.from({ length: this.count }, (_, i) => {
-      const key = this.keys[i];
-      return { id: this.ids[i], distance: metric === 'l2' ? key : 0 - key };
-    });
+    const { keys, ids } = this;
+    const order = Uint32Array.from({ length: this.count }, (_, i) => i);
+    order.sort((a, b) => keys[a] - keys[b] || ids[a] - ids[b]);
+    return Array.from(order, (i) => ({ id: ids[i], distance: metric === 'l2' ? keys[i] : 0 - keys[i] }));
   }
 }
 
