@@ -96,7 +96,8 @@ const rule: Rule = {
     // Metadata of another state of the array says nothing about its rows.
     const isOfArray = said?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
     const facts = isOfArray ? said : undefined;
-    if (facts === undefined) return { entries: [], state: { trainedRows: null, layout: null } satisfies State };
+    if (facts === undefined)
+      return { entries: [], state: { trainedRows: null, layout: null } satisfies State };
     const layout = layoutDigest(facts.ranges);
     const trainedRows = facts.trainedRows ?? null;
     const rows = facts.ranges.reduce((sum, range) => sum + range.count, 0);

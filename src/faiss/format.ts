@@ -19,7 +19,7 @@ export const FLAT_DATA = HEADER_BYTES + 8;
 export const NLIST_AT = HEADER_BYTES;
 export const NPROBE_AT = HEADER_BYTES + 8;
 /** Where the nested quantizer of an IVF index starts. */
-export const QUANTIZER = HEADER_BYTES + 16;
+const QUANTIZER = HEADER_BYTES + 16;
 export const ID_BYTES = 8;
 
 const METRIC_CODE: Record<Metric, number> = { ip: 0, l2: 1 };

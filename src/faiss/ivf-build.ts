@@ -4,37 +4,23 @@
  * measured by. Memory: the training sample and its codes, some batches of 8 MiB for each thread, the centroids, and the list
  * of each row (2 or 4 bytes); the sample's is used again for two windows of rows. Knows no pipeline.
  */
-import type { ArrayReader } from '../arrays/types.js';
-import type { ReadPort, WriteHandle } from '../files/port.js';
-import type { Workers } from '../workers/pool.js';
+import type { WriteHandle } from '../files/port.js';
 import type { Assignment } from './assign-jobs.js';
 import type { Quantizer } from './assignment.js';
 import { eachBatch, notFinite } from './batches.js';
 import { listRanks, NEIGHBOURS, recallOf, smallestNprobe } from './calibrate.js';
-import { type IvfLayout, ivfHead, ivfLayout, type Metric } from './format.js';
-import { type Trained, type TrainingFacts, train } from './ivf-train.js';
+import { type IvfLayout, ivfHead, ivfLayout } from './format.js';
+import { type Trained, type TrainingFacts, type TrainRequest, train } from './ivf-train.js';
 import { ListWriter, type ListWriterOptions } from './list-writer.js';
 import type { Neighbour } from './nearest.js';
 import { ParallelNearest } from './parallel-nearest.js';
 import { imbalanceOf } from './training.js';
 
-export interface IvfRequest {
-  port: ReadPort;
-  embeddings: ArrayReader;
+export interface IvfRequest extends TrainRequest {
   out: WriteHandle;
-  metric: Metric;
   recall: number;
-  nlist: number;
   /** Undefined: the smallest that reaches the recall. */
   nprobe: number | undefined;
-  trainedRows: number;
-  /** Of the training sample. */
-  sampleRows: number;
-  /** An earlier index whose centroids serve again when they would come out the same. */
-  prior: string | undefined;
-  workers: Workers;
-  onProgress: (done: number, total: number, phase: string) => void;
-  signal: AbortSignal | undefined;
 }
 
 export interface IvfResult {

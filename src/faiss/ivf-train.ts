@@ -30,8 +30,9 @@ export interface TrainRequest {
   nlist: number;
   /** The centroids are a function of the first so many rows. */
   trainedRows: number;
+  /** Of the training sample. */
   sampleRows: number;
-  /** An earlier index. */
+  /** An earlier index whose centroids serve again when they would come out the same. */
   prior: string | undefined;
   workers: Workers;
   onProgress: (done: number, total: number, phase: string) => void;
