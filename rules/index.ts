@@ -37,7 +37,7 @@ interface State {
 
 const rule: Rule = {
   name: 'index',
-  version: '2',
+  version: '3',
   summary: 'Builds the FAISS index of each reference: Flat up to 10,000 rows, IVF,Flat above.',
   fields: { from: 'required' },
   parameters: {

@@ -97,6 +97,25 @@ s('equal distances go to the smaller id in whatever order rows come', async () =
   await fc.assert(property);
 });
 
+s('clusters that are split stay among their rows, however far from the origin these are', async () => {
+  const dims = 8;
+  const workers = new Workers(2);
+  for (const away of [0, 1e5]) {
+    // One row many times: most centroids begin there, and have no rows of their own.
+    const rows = new Float32Array(new SharedArrayBuffer(4 * 3000 * dims));
+    rows.set(clustered(3000, dims, 1).map((value, i) => (i < 1500 * dims ? 0 : value) + away));
+    const grid = fitGrid(rows, dims);
+    const first = firstCentroids(rows, dims, 64, 'l2');
+    const centroids = await kmeans({ rows, grid, first, metric: 'l2', workers });
+    const lists = new Int32Array(3000);
+    const scoring = await chooseScoring(plainEngine, { centroids, grid, metric: 'l2' }, rows);
+    await assignLists(plainEngine, quantizerOf({ centroids, grid, metric: 'l2' }, scoring), rows, lists);
+    const used = new Set(lists).size;
+    assert.ok(used > 50, `${used} of 64 lists hold something, ${away} from the origin`);
+  }
+  await workers.close();
+});
+
 s('values whose squares are too small for float32 are compared as any others', async () => {
   const dims = 16;
   for (const scale of [1e-26, 1e-22, 1e-20]) {

@@ -40,7 +40,7 @@ export interface TrainRequest {
 }
 
 /** Raise when the same rows would get other centroids or other lists. */
-export const ALGORITHM = 1;
+export const ALGORITHM = 2;
 
 /** Everything the centroids follow from, and their digest: what the trailer of an index says of its training. */
 export interface TrainingFacts {

@@ -19,8 +19,13 @@ const EARLY_ITERATIONS = 6;
 export const EARLY_ONE_IN = 4;
 const EARLY_ROWS_PER_LIST = 8;
 
-/** How far the two halves of a split cluster are moved apart, relative to their values (as faiss/Clustering.cpp has it). */
+/**
+ * How far the two halves of a split cluster are moved apart: as faiss/Clustering.cpp has it, but relative to where the
+ * centroid is about the mean of all rows, since rows far from the origin would be left behind; and as far as float32 can
+ * tell them apart.
+ */
 const SPLIT = 1 / 1024;
+const APART = 2 ** -22;
 
 /** Of rows that are floats, whose sums depend on who adds up what. */
 const FLOAT_SHARES = 8;
@@ -88,7 +93,7 @@ export async function kmeans(request: KmeansRequest): Promise<Float32Array> {
     const clusters = addUp(await Promise.all(shares));
     moveToMeans(clusters, coded ? grid : undefined, centroids, dims);
     if (clusters.sizes.includes(0)) {
-      splitIntoEmpty(clusters.sizes, squaredErrors(rows, grid, lists, centroids), centroids, dims);
+      splitIntoEmpty(clusters.sizes, squaredErrors(rows, grid, lists, centroids), centroids, grid.centre);
     }
     if (metric === 'ip') normalize(centroids, dims);
     request.onIteration?.(iteration + 1);
@@ -173,19 +178,21 @@ function splitIntoEmpty(
   sizes: Float64Array,
   errors: Float64Array,
   centroids: Float32Array,
-  dims: number,
+  centre: Float32Array,
 ): void {
+  const dims = centre.length;
   for (const [empty, size] of sizes.entries()) {
     if (size > 0) continue;
     let widest = 0;
     for (let list = 1; list < sizes.length; list++) if (errors[list] > errors[widest]) widest = list;
-    // Relative to the spread of the cluster as well, for a centroid may be zero.
+    // Relative to the spread of the cluster as well, for a centroid may be the mean.
     const spread = Math.sqrt(errors[widest] / Math.max(1, sizes[widest]) / dims);
     for (let i = 0; i < dims; i++) {
       const value = centroids[widest * dims + i];
-      const step = (i % 2 === 0 ? SPLIT : -SPLIT) * (Math.abs(value) + spread);
-      centroids[empty * dims + i] = value + step;
-      centroids[widest * dims + i] = value - step;
+      const step = SPLIT * (Math.abs(value - centre[i]) + spread) + APART * Math.abs(value);
+      const signed = i % 2 === 0 ? step : -step;
+      centroids[empty * dims + i] = value + signed;
+      centroids[widest * dims + i] = value - signed;
     }
     sizes[empty] = sizes[widest] /= 2;
     errors[empty] = errors[widest] /= 2;
