@@ -90,4 +90,15 @@ test('a folder is made with its parents, and told when something else is in its 
   }
 });
 
+test('a folder that the file system does not let be made is an error, and not waited for', async () => {
+  if (process.platform !== 'linux') return;
+  for (const path of ['/proc/firn-none', '/proc/firn-none/below']) {
+    const code = await disk.makeDirectory(path).then(
+      () => 'made',
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    assert.is(code, 'ENOENT', path);
+  }
+});
+
 test.run();

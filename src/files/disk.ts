@@ -293,8 +293,14 @@ export const disk: Port = {
         });
       }
       if (code !== 'ENOENT' || dirname(path) === path) throw error;
-      await disk.makeDirectory(dirname(path));
-      await disk.makeDirectory(path);
+      const parent = dirname(path);
+      await disk.makeDirectory(parent);
+      // Some file systems (/proc, maps of autofs) say that there is no such folder where none can be made.
+      await fsp.mkdir(path).catch((again: unknown) => {
+        const refused = errnoOf(again) === 'ENOENT' && disk.stat(parent)?.kind === 'directory';
+        if (refused) throw again;
+        return disk.makeDirectory(path);
+      });
     }
   },
 
