@@ -1,4 +1,5 @@
 /** What a search is asked with: runs in any container, sequences of a file, and what cannot be asked. */
+import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, TestProject } from './rig/project.js';
@@ -185,6 +186,35 @@ test('sequences are embedded as a run of the same dimensions was', async () => {
     await project.firn('search', '--query', 'GGGGATCCTCTAGAGTCGAC', '--json', '-k', '1'),
   );
   assert.equal([answer.results[0].name, answer.results[0].distance], ['second', 0]);
+});
+
+test('the file of answers replaces earlier answers, and nothing else', async () => {
+  const project = new TestProject(
+    'targets: {reference: {rule: consolidate, runs: all, out: data/reference}}',
+  );
+  await project.writeRun('A/r1');
+  assert.is((await project.build()).failed, 0);
+  const ask = (output: string) =>
+    project.firn('search', '--run', 'A/r1', '--seq-idx', '0', '--output', output);
+  const array = 'consolidated_data/runs/A/r1/embeddings.npy';
+  const before = readFileSync(project.path(array));
+  for (const path of [array, 'pipeline.yaml', 'data/reference/consolidated_metadata.json']) {
+    const refused = await ask(path);
+    assert.is(refused.code, 1, path);
+    assert.ok(
+      refused.stderr.startsWith(`firn: ${path}: is there already and is no answer of a search\n`),
+      refused.stderr,
+    );
+    assert.is(refused.stdout, '', 'said before the work');
+  }
+  assert.equal(readFileSync(project.path(array)), before);
+  assert.match((await ask('data')).stderr, /^firn: data: is no regular file\n/);
+  project.write('empty.json', '');
+  project.write('old.json', '[\n  {\n    "query": {"run": "A/r1"}}]');
+  for (const path of ['empty.json', 'old.json', 'new.json', 'new.json']) {
+    assert.is((await ask(path)).code, 0, path);
+    assert.is((JSON.parse(readFileSync(project.path(path), 'utf8')) as Answer).query.run, 'A/r1');
+  }
 });
 
 test.run();

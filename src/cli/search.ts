@@ -55,6 +55,10 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
         const { openSearch } = await import('../search.js');
         const { referenceMeant } = await import('../release/find.js');
         checkFlags(flags);
+        if (flags.output !== undefined) {
+          const { expectAnswerFile } = await import('../answer-file.js');
+          await expectAnswerFile(disk, resolve(flags.output));
+        }
         const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
         const { topK, nprobe, excludeSameRun = false } = flags;
         const { howToIndex } = await import('../reference/index-target.js');
@@ -105,7 +109,10 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
 function checkFlags({ run, seqIdx, query, queryFile }: SearchFlags): void {
   const given = [run, query, queryFile].filter((value) => value !== undefined);
   if (given.length !== 1) {
-    throw new FirnError('usage', 'a search needs one of --run (with --seq-idx), --query and --query-file');
+    throw new FirnError(
+      'usage',
+      'a search needs exactly one of --run (with --seq-idx), --query and --query-file',
+    );
   }
   if ((run === undefined) !== (seqIdx === undefined)) {
     throw new FirnError(
