@@ -201,7 +201,15 @@ const rule: Rule = {
       told,
     };
     const before = (context.recorded?.state as unknown as Partial<Plan> | undefined)?.told;
-    const warnings = warningsOf({ prior: prior.ranges, ranges, isPresent, now: told, before });
+    const noRun = detail.present.length === 0 && detail.archived.length === 0;
+    const warnings = warningsOf({
+      prior: prior.ranges,
+      ranges,
+      isPresent,
+      ...(noRun ? { emptyRuns: detail.runsDir } : {}),
+      now: told,
+      before,
+    });
     const obstacle = obstacleOf(step, { ranges, away, standing: prior.embeddings }, context);
     return {
       entries,

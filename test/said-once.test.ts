@@ -157,4 +157,19 @@ test('two model versions in one reference are told, and what each has', async ()
   assert.equal(await warnings(project), [LEAVING('A/r2, B/untagged, B/r2')]);
 });
 
+test('that no run is left is said, since `runs` may name another folder by mistake', async () => {
+  const project = await projectOf(['A/r1', 'A/r2']);
+  const right = pipeline('all');
+  const said = [
+    'warning: reference: no run is in consolidated/runs any more: all rows stay, marked retained; if the runs are elsewhere, correct `runs` at the top of pipeline.yaml',
+  ];
+  project.write('pipeline.yaml', `runs: consolidated/runs\n${right}`);
+  assert.equal(await warnings(project, '--dry-run'), said);
+  assert.equal(await warnings(project), said);
+  assert.equal(await warnings(project, '--force'), []);
+  project.write('pipeline.yaml', right);
+  assert.equal(await warnings(project), []);
+  assert.equal(project.reference().names, ['A/r1', 'A/r2']);
+});
+
 test.run();

@@ -28,6 +28,8 @@ export interface Change {
   ranges: readonly Range[];
   /** Whether a run is still on disk. */
   isPresent: (name: string) => boolean;
+  /** The folder of runs, when no run is in it, archived ones neither. */
+  emptyRuns?: string;
   /** What is to be told by now, and what was. */
   now: Told;
   before: Told | undefined;
@@ -48,8 +50,13 @@ export function unselectedRuns(ranges: readonly Range[], filter: RunFilter): str
   return gone.filter((run) => !selected.has(run)).map(({ name }) => name);
 }
 
-export function warningsOf({ prior, ranges, isPresent, now, before }: Change): string[] {
+export function warningsOf({ prior, ranges, isPresent, emptyRuns, now, before }: Change): string[] {
   const said: string[] = [];
+  if (emptyRuns !== undefined && prior.some((range) => !range.retained)) {
+    said.push(
+      `no run is in ${emptyRuns} any more: all rows stay, marked retained; if the runs are elsewhere, correct \`runs\` at the top of pipeline.yaml`,
+    );
+  }
   const held = new Set(prior.map(runName));
   const holds = new Set(ranges.map(runName));
   const leaving = [...held].filter((name) => !holds.has(name) && !now.prune.includes(name));
