@@ -2,14 +2,14 @@
  * Verifying a directory by what it is: a release, a reference, and whatever else is added to the table. Changes nothing and
  * prints nothing.
  */
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { FirnError } from './errors.js';
 import type { Port, ReadPort } from './files/port.js';
 import { temporaryName } from './files/temporary.js';
 import type { Finding } from './finding.js';
 import { findReference, type ReferenceFiles } from './reference/files.js';
 import type { ReferenceFacts } from './reference/metadata.js';
-import { isRelease, type ReleasePlaces, releaseOfTag } from './release/find.js';
+import { isRelease, type ReleasePlaces, referenceMeant } from './release/find.js';
 import type { Workers } from './workers/pool.js';
 
 export interface VerifyRequest {
@@ -57,16 +57,14 @@ export const VERIFIERS: readonly Verifier[] = [
 ];
 
 /**
- * The directory that people mean by a tag or a path.
+ * The directory that people mean by a tag, a target that makes a reference, or a path.
  * @throws FirnError `missing` when it is neither, `usage` when several releases have that tag
  */
 export async function directoryMeant(port: ReadPort, places: ReleasePlaces, text: string): Promise<string> {
-  const path = resolve(places.root, text);
-  if (port.stat(path)?.kind === 'directory') return path;
-  const release = await releaseOfTag(port, places, text);
-  if (release !== undefined) return release.directory;
+  const directory = await referenceMeant(port, places, text);
+  if (port.stat(directory)?.kind === 'directory') return directory;
   throw new FirnError('missing', `there is neither a release "${text}" nor a folder of that name`, {
-    path,
+    path: directory,
     advice: '`firn releases` lists the releases.',
   });
 }

@@ -295,6 +295,8 @@ test('names that are nothing are wrong requests or missing', async () => {
   const nothing = await project.firn('verify', '2023');
   assert.is(nothing.code, 1);
   assert.match(nothing.stderr, /there is neither a release "2023" nor a folder of that name/);
+  const target = await project.firn('verify', 'reference');
+  assert.match(target.stdout, /^reference: this reference is whole/);
   const folder = await project.firn('verify', 'consolidated_data');
   assert.is(folder.code, 2);
   assert.match(folder.stderr, /is no bag, no release, no reference/);

@@ -21,7 +21,7 @@ export function defineRelease(program: Command): void {
   program
     .command('release <tag>')
     .description('copy a reference under a tag: immutable, checksummed, with its provenance')
-    .option('--reference <target|dir>', 'which reference (the only one, or data/reference)')
+    .option('--reference <dir|target>', 'which reference (the only one, or data/reference)')
     .option('--name <name>', 'what stands before the tag in names', 'reference')
     .option('--date <date>', 'the date of the release, when neither the tag nor the names of runs tell it')
     .option('--fields <file>', 'YAML with terms of FAIRe and MIxS, such as target_gene, for the crate')
