@@ -1,6 +1,6 @@
 /** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
 import { setMaxListeners } from 'node:events';
-import { join, resolve } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { runBuild } from './engine/build.js';
 import { type BuildOptions, lockIn, recordsIn } from './engine/context.js';
 import type { BuildEvent, BuildSummary } from './engine/events.js';
@@ -14,7 +14,7 @@ import type { Digester, Reason, Step } from './engine/types.js';
 import { FirnError } from './errors.js';
 import { disk } from './files/disk.js';
 import { glanceAt } from './files/glance.js';
-import type { Port } from './files/port.js';
+import type { Port, ReadPort } from './files/port.js';
 import { expandPipeline } from './pipeline/expand.js';
 import { DEFAULT_RUNS, DEFAULT_VERSIONS, loadPipeline, type Pipeline } from './pipeline/load.js';
 import { suggest } from './pipeline/nearest.js';
@@ -138,17 +138,39 @@ function rememberedIn(root: string): string {
 function readPipelineText(port: Port, root: string): string {
   const path = join(root, PIPELINE_FILE);
   const stat = port.stat(path);
+  if (stat?.kind === 'directory') {
+    throw new FirnError('usage', 'is a folder, expected a file', { path: PIPELINE_FILE });
+  }
   if (stat !== undefined && (stat.kind !== 'file' || stat.size > PIPELINE_LIMIT)) {
     throw new FirnError('usage', 'is no text of at most 1 MiB', { path: PIPELINE_FILE });
   }
   const text = port.readText(path, PIPELINE_LIMIT);
-  if (text === undefined) {
-    throw new FirnError('usage', 'there is no pipeline.yaml here', {
-      path: root,
-      advice: 'Go to the folder that has one, name it with -C DIR, or write one with `firn init`.',
-    });
-  }
+  if (text === undefined) throw noPipeline(port, root);
   return text;
+}
+
+function noPipeline(port: ReadPort, root: string): FirnError {
+  const kind = port.stat(root)?.kind;
+  if (kind !== 'directory') {
+    const message = kind === undefined ? 'there is no such folder' : 'is no folder';
+    return new FirnError('usage', message, { path: root, advice: 'Name the folder of pipeline.yaml.' });
+  }
+  const above = projectAbove(port, root);
+  return new FirnError('usage', 'there is no pipeline.yaml here', {
+    path: root,
+    advice:
+      above === undefined
+        ? 'Go to the folder that has one, name it with -C DIR, or write one with `firn init`.'
+        : `There is one in ${above}: go there, or use \`firn -C ${relative(root, above)}\`.`,
+  });
+}
+
+/** The nearest folder above that has a pipeline.yaml. */
+function projectAbove(port: ReadPort, root: string): string | undefined {
+  for (let at = dirname(root); ; at = dirname(at)) {
+    if (port.stat(join(at, PIPELINE_FILE))?.kind === 'file') return at;
+    if (dirname(at) === at) return undefined;
+  }
 }
 
 /** How inputs of each kind are digested in the project at `root`. */
@@ -253,14 +275,20 @@ export interface ProjectPlaces {
 }
 
 /**
- * Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. FirnError (usage) when there is
- * no such folder: nothing would be found in it, which looks like an answer.
+ * Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. FirnError (usage) in a folder
+ * inside of a project, unless what is asked of it may be `anywhere`.
  */
-export async function projectPlaces(directory: string, port: Port = disk): Promise<ProjectPlaces> {
+export async function projectPlaces(
+  directory: string,
+  port: Port = disk,
+  { anywhere = false } = {},
+): Promise<ProjectPlaces> {
   const root = rootAt(port, directory);
   if (port.stat(join(root, PIPELINE_FILE)) !== undefined)
     return { root, pipeline: await readPipeline(port, root) };
-  if (port.stat(root)?.kind !== 'directory')
-    throw new FirnError('usage', 'there is no such folder', { path: directory });
+  if (port.stat(root)?.kind !== 'directory') throw noPipeline(port, root);
+  // There, "no run" would be no answer, and a registry would be lost.
+  const isHere = [DEFAULT_RUNS, dirname(DEFAULT_VERSIONS)].some((path) => port.stat(join(root, path)));
+  if (!anywhere && !isHere && projectAbove(port, root) !== undefined) throw noPipeline(port, root);
   return { root, pipeline: { runsDir: DEFAULT_RUNS, versionsFile: DEFAULT_VERSIONS } };
 }

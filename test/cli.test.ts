@@ -1,5 +1,5 @@
 /** The program itself: help, wrong requests, where it works, and exit codes. */
-import { symlinkSync } from 'node:fs';
+import { readdirSync, symlinkSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type Finished, TestProject } from './rig/project.js';
@@ -84,7 +84,10 @@ test('wrong requests end with 2 and a hint, and print nothing else', async () =>
     [['why', 'refrence'], /no target or step "refrence"\n {2}Did you mean "reference"\?/],
     [['build', '\u001b[31mred'], /there is no target "\\x1b\[31mred"/],
     [['\u001b[31mred'], /unknown command '\\x1b\[31mred'/],
-    [['-C', 'nowhere', 'build'], /nowhere: there is no pipeline\.yaml here/],
+    [['-C', 'nowhere', 'build'], /nowhere: there is no such folder\n/],
+    [['-C', 'pipeline.yaml', 'build'], /pipeline\.yaml: is no folder\n/],
+    [['-C', 'nowhere', 'runs', 'list'], /nowhere: there is no such folder\n/],
+    [['runs', 'rm', 'A'], /no run is called A\n {2}For all runs of this dataset: 'A\/\*'\./],
     [[], /Usage: firn/],
   ];
   await forAll(cases, async ([args, says]) => {
@@ -93,6 +96,40 @@ test('wrong requests end with 2 and a hint, and print nothing else', async () =>
     assert.equal([code, stdout], [2, ''], args.join(' '));
     assert.not.match(stderr, /\n\s+at |\u001b/);
   });
+});
+
+test('a folder inside of a project is told from the project', async () => {
+  const here = await project();
+  assert.is((await here.firn('build')).code, 0);
+  const inside = 'consolidated_data/runs';
+  const calls = [
+    ['build'],
+    ['status'],
+    ['runs', 'list'],
+    ['compress'],
+    ['versions', 'register', '--version', 'v1.0', '--model', 'm'],
+    ['releases'],
+    ['du'],
+    ['backup', '../../../backup'],
+    ['search', '--run', 'A/r1', '--seq-idx', '0'],
+  ];
+  await forAll(calls, async (args) => {
+    const { code, stdout, stderr } = await here.firn('-C', inside, ...args);
+    assert.equal([code, stdout], [2, ''], args.join(' '));
+    assert.match(
+      stderr,
+      /runs: there is no pipeline\.yaml here\n {2}There is one in .*use `firn -C \.\.\/\.\.`/,
+    );
+  });
+  assert.equal(readdirSync(here.path(inside)), ['A']);
+  // What is asked of a directory that is named may be asked anywhere.
+  const asked = [
+    ['verify', '../../data/reference'],
+    ['search', '--reference', '../../data/reference', '--run', 'A/r1', '--seq-idx', '0'],
+  ];
+  await forAll(asked, async (args) =>
+    assert.is((await here.firn('-C', inside, ...args)).code, 0, args.join(' ')),
+  );
 });
 
 test('-C before or behind the command, absolute or not', async () => {

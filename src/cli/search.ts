@@ -28,7 +28,11 @@ export function defineSearch(program: Command): void {
     .option('--seq-idx <row>', 'its row in the run, from 0', wholeNumber('--seq-idx', 0))
     .option('--query <sequence>', 'a nucleotide sequence, embedded as the runs of the reference were')
     .option('--query-file <fasta>', 'the same from the sequences of a FASTA or FASTQ file')
-    .option('--reference <dir|tag>', 'a reference: its directory, or the tag of a release', 'data/reference')
+    .option(
+      '--reference <dir|tag>',
+      'a reference: its directory or target, or the tag of a release',
+      'data/reference',
+    )
     .option('-k, --top-k <k>', 'how many neighbours', wholeNumber('--top-k', 1), 10)
     .option(
       '--nprobe <lists>',
@@ -59,7 +63,9 @@ Distances are squared Euclidean (or inner products, for an index of that metric)
           const { expectAnswerFile } = await import('../answer-file.js');
           await expectAnswerFile(disk, resolve(flags.output));
         }
-        const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
+        const { root, pipeline } = await projectPlaces(globalOptions(command).directory, disk, {
+          anywhere: command.getOptionValueSource('reference') === 'cli',
+        });
         const { topK, nprobe, excludeSameRun = false } = flags;
         const { howToIndex } = await import('../reference/index-target.js');
         const reference = await referenceMeant(disk, { root, pipeline }, flags.reference);

@@ -31,7 +31,9 @@ Exit codes: 0 all is well, 1 something is not.`,
         const { disk } = await import('../files/disk.js');
         const { directoryMeant, verifyDirectory } = await import('../verify.js');
         const { Workers } = await import('../workers/pool.js');
-        const { root, pipeline } = await projectPlaces(globalOptions(command).directory);
+        const { root, pipeline } = await projectPlaces(globalOptions(command).directory, disk, {
+          anywhere: true,
+        });
         const directory = await directoryMeant(disk, { root, pipeline }, text);
         const cache = join(root, CACHE_FOLDER);
         const workers = new Workers();

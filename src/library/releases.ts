@@ -136,7 +136,7 @@ async function behindBy(
 }
 
 export async function verify(directory: string, text: string, options: VerifyOptions): Promise<VerifyReport> {
-  const places = await projectPlaces(directory);
+  const places = await projectPlaces(directory, disk, { anywhere: true });
   const cache = join(places.root, CACHE_FOLDER);
   const meant = await directoryMeant(disk, places, text);
   const workers = new Workers();
