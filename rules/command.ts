@@ -2,7 +2,7 @@
  * Any program: declared inputs in, declared outputs out. Arguments are handed over one by one and are never read by a
  * shell; outputs are written under temporary names and appear when the program ends well.
  */
-import { relative } from 'node:path';
+import { join, relative } from 'node:path';
 import type {
   ExpandView,
   Input,
@@ -127,9 +127,12 @@ function gather(target: RuleTarget, view: ExpandView): Source {
     }
     const matches = view.files(from);
     if (matches.length === 0) {
+      const isFolder = view.port.stat(join(view.root, from))?.kind === 'directory';
       throw target.error(
-        `nothing matches ${from}`,
-        'Name a target, a file or a pattern; paths are relative to pipeline.yaml.',
+        isFolder ? `${from} is a folder` : `nothing matches ${from}`,
+        isFolder
+          ? `Name the target that makes it, or its files: ${from.replace(/\/+$/, '')}/*.`
+          : 'Name a target, a file or a pattern; paths are relative to pipeline.yaml.',
         `from.${i}`,
       );
     }

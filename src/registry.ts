@@ -91,7 +91,7 @@ export async function tag(
     const runs = runsOnDisk(place);
     if (!runs.includes(name)) {
       throw new FirnError('usage', `there is no run ${name}`, {
-        advice: suggest(name, runs),
+        advice: isRunName(name) ? suggest(name, runs) : 'Write it as dataset/run.',
       });
     }
     return [tagRun(registry, name, version, new Date(), { force: options.force ?? false }), name];

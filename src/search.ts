@@ -7,7 +7,7 @@ import { toFloat32 } from './arrays/convert.js';
 import { readRow } from './arrays/open.js';
 import { FirnError } from './errors.js';
 import type { ReadPort } from './files/port.js';
-import { nearest } from './pipeline/nearest.js';
+import { suggest } from './pipeline/nearest.js';
 import { type OpenReference, openReference, type RowOrigin } from './reference/open.js';
 import { type NeighbourAnswer, openReferenceIndex, searchReference } from './reference/search.js';
 import { someOf } from './reference/warnings.js';
@@ -200,11 +200,9 @@ async function vectorOfRow(
     });
   }
   if (here === undefined) {
-    const near = isRunName(run)
-      ? nearest(run, [...reference.runs(), ...runs.map(({ name }) => name)])
-      : undefined;
+    const known = new Set([...reference.runs(), ...runs.map(({ name }) => name)]);
     throw new FirnError('usage', `there is no run ${run}, neither in the reference nor in ${runsDir}`, {
-      advice: near === undefined ? 'Write it as dataset/run.' : `Did you mean "${near}"?`,
+      advice: isRunName(run) ? suggest(run, [...known]) : 'Write it as dataset/run.',
     });
   }
   const path = join(here.directory, here.npy === undefined ? NPZ_FILE : NPY_FILE);

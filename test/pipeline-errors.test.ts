@@ -51,6 +51,12 @@ const MISTAKES: Mistake[] = [
     advises: /There is: command, compress, consolidate, embed, index, release\./,
   },
   {
+    name: 'a field as another program calls it',
+    yaml: 'targets:\n  a:\n    rule: consolidate\n    runs: all\n    »output: x',
+    says: /unknown field "output"/,
+    advises: /Did you mean "out"\?/,
+  },
+  {
     name: 'target in from',
     yaml: `targets:\n  i:\n    rule: index\n    from: [»refrence]\n  ${REFERENCE}`,
     says: /no target "refrence"/,
@@ -569,8 +575,8 @@ test('a folder without pipeline.yaml, and one that is none', async () => {
   const project = await emptyProject();
   for (const [directory, says] of [
     ['.', /there is no pipeline\.yaml here/],
-    ['nowhere', /there is no pipeline\.yaml here/],
-    ['s.txt', /.*/],
+    ['nowhere', /nowhere: there is no such folder/],
+    ['s.txt', /s\.txt: is no folder/],
   ] as const) {
     const { code, stderr } = await project.firn('-C', directory, 'build');
     assert.match(stderr, says);
@@ -578,7 +584,7 @@ test('a folder without pipeline.yaml, and one that is none', async () => {
   }
   mkdirSync(project.path('pipeline.yaml'));
   const { code, stderr } = await project.firn('build');
-  assert.match(stderr, /pipeline\.yaml: is no text/);
+  assert.match(stderr, /pipeline\.yaml: is a folder, expected a file/);
   assert.is(code, 2);
 });
 

@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FirnError } from '../src/errors.js';
 import type { FileStat } from '../src/files/port.js';
+import { expectNames } from '../src/runs/choose.js';
 import type { Run } from '../src/runs/discover.js';
 import { compileGlob } from '../src/runs/glob.js';
 import { parseDuration, selectRuns } from '../src/runs/select.js';
@@ -150,6 +151,41 @@ print(json.dumps([fnmatch.fnmatchcase(n, p) for p, n in json.loads(sys.argv[1])]
     hits += expected[i] ? 1 : 0;
   });
   assert.ok(hits > 100, `${hits} matches`);
+});
+
+s('a name that no run has: the nearest, those that begin so, the runs of a dataset, or some of all', () => {
+  const advice = (pattern: string, among = runs): string | undefined => {
+    try {
+      expectNames([pattern], among, 'runs');
+    } catch (error) {
+      return (error as FirnError).advice;
+    }
+    return undefined;
+  };
+  assert.is(advice('Bay/2024-01'), undefined);
+  const long = [
+    run('Bay/2024-11-22_15-45-00'),
+    run('Bay/2024-11-22_18-00-00'),
+    run('Bay/2025-01-01_09-00-00'),
+  ];
+  assert.is(advice('Bay/2024-11-22_15-46-00', long), 'Did you mean "Bay/2024-11-22_15-45-00"?');
+  assert.is(advice('Bay/2025', long), 'Did you mean "Bay/2025-01-01_09-00-00"?');
+  assert.is(
+    advice('Bay/2024', long),
+    'Did you mean one of these? Bay/2024-11-22_15-45-00, Bay/2024-11-22_18-00-00.',
+  );
+  assert.is(advice('Bay', long), "For all runs of this dataset: 'Bay/*'.");
+  const many = Array.from({ length: 30 }, (_, i) => run(`Bay/run-of-day-${i}`));
+  const all = many
+    .map(({ name }) => name)
+    .slice(0, 10)
+    .join(', ');
+  assert.is(advice('Reef/2', many), `There is: ${all} and 20 more.`);
+  assert.is(
+    advice('Bay/run-of-dya-29', many),
+    'Did you mean "Bay/run-of-day-29"?',
+    'also one beyond the tenth',
+  );
 });
 
 s.run();

@@ -2,11 +2,11 @@
 import { join } from 'node:path';
 import { FirnError } from '../errors.js';
 import { glanceAt } from '../files/glance.js';
-import { nearest } from '../pipeline/nearest.js';
+import { suggest } from '../pipeline/nearest.js';
 import { type RegistryPlace, versionLookup } from '../registry.js';
 import { findArrays, findRunFolders, type Run } from '../runs/discover.js';
 import { findRunFiles } from '../runs/run-files.js';
-import { runNameAt } from '../runs/run-name.js';
+import { isRunName, runNameAt } from '../runs/run-name.js';
 import { selectRuns } from '../runs/select.js';
 import type { RunInfo, RunQuery } from './data-manager.js';
 
@@ -48,13 +48,10 @@ export function findRun(place: RegistryPlace, named: string): RunInfo {
   const found = folders.runs.find((run) => run.name === name);
   const info = found && infoOf(found, folders.port, versionLookup(place));
   if (info !== undefined) return info;
-  const near = nearest(
-    name,
-    folders.runs.map((run) => run.name),
-  );
+  const known = folders.runs.map((run) => run.name);
   throw new FirnError('usage', `there is no run ${name}`, {
     path: join(place.root, place.runsDir),
-    advice: near === undefined ? 'Write it as dataset/run.' : `Did you mean "${near}"?`,
+    advice: isRunName(name) ? suggest(name, known) : 'Write it as dataset/run.',
   });
 }
 

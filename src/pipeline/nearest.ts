@@ -37,13 +37,24 @@ export function nearest(word: string, words: Iterable<string>): string | undefin
 }
 
 /** As many words as advice can hold. */
-const LISTED = 20;
+const LISTED = 10;
 
-/** `Did you mean "x"?`, or the list of what there is, the first of many. */
+/** `Did you mean "x"?`: the nearest word, or those of which one is the beginning; else the list of what there is. */
 export function suggest(word: string, words: readonly string[]): string {
   const near = nearest(word, words);
   if (near !== undefined) return `Did you mean "${near}"?`;
-  if (words.length === 0) return 'There is none.';
-  const more = words.length > LISTED ? ` and ${words.length - LISTED} more` : '';
-  return `There is: ${words.slice(0, LISTED).join(', ')}${more}.`;
+  const begun = words.filter((one) => isBeginning(word, one) || isBeginning(one, word));
+  if (begun.length === 1) return `Did you mean "${begun[0]}"?`;
+  if (begun.length > 1) return `Did you mean one of these? ${listed(begun)}.`;
+  return words.length === 0 ? 'There is none.' : `There is: ${listed(words)}.`;
+}
+
+/** One or two letters begin too much. */
+function isBeginning(part: string, whole: string): boolean {
+  return part.length > 2 && whole.startsWith(part);
+}
+
+function listed(words: readonly string[]): string {
+  const more = words.length - LISTED;
+  return more > 0 ? `${words.slice(0, LISTED).join(', ')} and ${more} more` : words.join(', ');
 }

@@ -49,10 +49,12 @@ export function expectNames(patterns: readonly string[], runs: readonly Run[], r
     if (selectByName(runs, pattern).length > 0) continue;
     throw new FirnError('usage', `no run is called ${pattern}`, {
       path: runsDir,
-      advice: suggest(
-        pattern,
-        runs.map((run) => run.name),
-      ),
+      advice: runs.some(({ dataset }) => dataset === pattern)
+        ? `For all runs of this dataset: '${pattern}/*'.`
+        : suggest(
+            pattern,
+            runs.map(({ name }) => name),
+          ),
     });
   }
 }
