@@ -27,7 +27,7 @@ const MAX_ROW_BYTES = 64 * 1024 * 1024;
 const GROWTH_AXIS_MAX_DIGITS = 21;
 const ALIGNMENT = 64;
 const AS_FLOATS =
-  'save it as an N x D float array: np.save(path, array.astype(np.float32), allow_pickle=False)';
+  'Save it as an N x D float array: np.save(path, array.astype(np.float32), allow_pickle=False).';
 
 /**
  * The byte at which the values start, from the first `NPY_PREAMBLE_BYTES` bytes of a file. Everything before it is
@@ -43,7 +43,7 @@ export function npyDataStart(preamble: Uint8Array, path: string): number {
   const [major, minor] = [bytes[6], bytes[7]];
   if (minor !== 0 || major < 1 || major > 3) {
     const message = `has npy format version ${major}.${minor}, expected 1.0, 2.0 or 3.0`;
-    throw new FirnError('input', message, { path, advice: 'save it again with numpy.save' });
+    throw new FirnError('input', message, { path, advice: 'Save it again with numpy.save.' });
   }
   const start = major === 1 ? 10 + bytes.readUInt16LE(8) : 12 + bytes.readUInt32LE(8);
   if (start > MAX_HEADER_BYTES) {
@@ -152,7 +152,7 @@ function parseShape(shape: Literal, dtype: Dtype, path: string): { rows: number;
   if (sizes.length !== 2) {
     throw new FirnError('input', expectation, {
       path,
-      advice: 'save the embeddings as one two-dimensional array',
+      advice: 'Save the embeddings as one two-dimensional array.',
     });
   }
   const [rows, dims] = sizes;
@@ -175,10 +175,10 @@ function structured(path: string): FirnError {
 
 function malformed(path: string, problem: string): FirnError {
   const message = `has a malformed npy header: ${problem}`;
-  return new FirnError('input', message, { path, advice: 'save it again with numpy.save' });
+  return new FirnError('input', message, { path, advice: 'Save it again with numpy.save.' });
 }
 
 function truncated(path: string, problem: string): FirnError {
-  const advice = 'it was cut short while it was written or copied: write or copy it again';
+  const advice = 'It was cut short while it was written or copied: write or copy it again.';
   return new FirnError('input', `is truncated: ${problem}`, { path, advice });
 }

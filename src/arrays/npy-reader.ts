@@ -27,7 +27,7 @@ export async function openNpy(handle: ReadHandle): Promise<ArrayReader> {
   if (dataStart > size) {
     throw new FirnError('input', `is truncated: its header ends at byte ${dataStart}, the file at ${size}`, {
       path,
-      advice: 'it was cut short while it was written or copied: write or copy it again',
+      advice: 'It was cut short while it was written or copied: write or copy it again.',
     });
   }
   const head = new Uint8Array(dataStart);

@@ -142,6 +142,6 @@ async function noSuchArray(handle: ReadHandle, member: string): Promise<FirnErro
     names.length === 0 ? 'it is empty' : `it holds ${names.slice(0, NAMES_SHOWN).join(', ')}${more}`;
   return new FirnError('input', `has no array ${JSON.stringify(member)}: ${held}`, {
     path: handle.path,
-    advice: `name the array when saving it: numpy.savez_compressed(path, ${member}=array)`,
+    advice: `Name the array when saving it: numpy.savez_compressed(path, ${member}=array).`,
   });
 }

@@ -13,7 +13,7 @@ export interface OpenOptions {
   member?: string;
 }
 
-const ADVICE = 'save it with numpy.save(path, array) or numpy.savez_compressed(path, embeddings=array)';
+const ADVICE = 'Save it with numpy.save(path, array) or numpy.savez_compressed(path, embeddings=array).';
 
 /**
  * Opens the N x D array in the npy or npz file at `path`. A FirnError of kind `missing` when nothing is there, of

@@ -27,7 +27,7 @@ export class OutputFile {
       if (errnoOf(error) !== 'EEXIST') throw failure(error, path, 0);
       throw new FirnError('conflict', 'already exists', {
         path,
-        advice: 'move it away, then try again',
+        advice: 'Move it away, then try again.',
         cause: error,
       });
     }
@@ -81,7 +81,7 @@ function failure(error: unknown, path: string, needed: number): unknown {
   }
   return new FirnError('failed', `the disk is full (${code}): at least ${needed} bytes are needed`, {
     path,
-    advice: 'free space on this disk, then try again',
+    advice: 'Free space on this disk, then try again.',
     cause: error,
   });
 }

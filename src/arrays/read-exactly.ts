@@ -13,6 +13,6 @@ export async function readExactly(handle: ReadHandle, into: Uint8Array, position
 export function endedEarly(path: string, end: number, expected: number): FirnError {
   return new FirnError('input', `ended at byte ${end}, before byte ${expected}`, {
     path,
-    advice: 'it became shorter while it was read: wait until nothing writes it, then try again',
+    advice: 'It became shorter while it was read: wait until nothing writes it, then try again.',
   });
 }

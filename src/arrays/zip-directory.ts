@@ -77,7 +77,7 @@ export async function findZipEntry(handle: ReadHandle, name: string): Promise<Zi
   if ((record.flags & 0x2041) !== 0) {
     throw new FirnError('input', `has an encrypted member ${JSON.stringify(name)}`, {
       path,
-      advice: 'decrypt it, or save it again with numpy.savez_compressed',
+      advice: 'Decrypt it, or save it again with numpy.savez_compressed.',
     });
   }
   const method = record.methodCode === 0 ? 'stored' : record.methodCode === 8 ? 'deflated' : undefined;
@@ -87,7 +87,7 @@ export async function findZipEntry(handle: ReadHandle, name: string): Promise<Zi
       `has a member compressed by method ${record.methodCode}, expected stored or deflated`,
       {
         path,
-        advice: 'save it again with numpy.savez_compressed',
+        advice: 'Save it again with numpy.savez_compressed.',
       },
     );
   }
@@ -297,6 +297,6 @@ function safe(value: bigint, path: string): number {
 function damaged(path: string, problem: string): FirnError {
   return new FirnError('input', `is a damaged npz (zip) file: ${problem}`, {
     path,
-    advice: 'copy it again from where it came, or save it again with numpy.savez_compressed',
+    advice: 'Copy it again from where it came, or save it again with numpy.savez_compressed.',
   });
 }

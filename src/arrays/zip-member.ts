@@ -117,6 +117,6 @@ async function* checked(
 function corrupt(handle: ReadHandle, entry: ZipEntry, problem: string): FirnError {
   return new FirnError('input', `its member ${JSON.stringify(entry.name)} is damaged: ${problem}`, {
     path: handle.path,
-    advice: 'copy it again from where it came, or save it again with numpy.savez_compressed',
+    advice: 'Copy it again from where it came, or save it again with numpy.savez_compressed.',
   });
 }

@@ -6,6 +6,7 @@ import { pipeline, Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { errnoOf, FirnError, messageOf } from '../errors.js';
 import type { ReadHandle, ReadPort } from '../files/port.js';
+import { adviceFor, reasonOf } from '../system-errors.js';
 
 const BLOCK = 256 * 1024;
 
@@ -59,7 +60,14 @@ export async function* readBytes(
 
 async function openFile(port: ReadPort, path: string): Promise<ReadHandle> {
   // Before opening: a named pipe would wait for its writer, and a device may have no end.
-  if (port.stat(path)?.kind === 'other') {
+  const kind = port.stat(path)?.kind;
+  if (kind === 'directory') {
+    throw new FirnError('input', 'is a folder, expected a file of sequences', {
+      path,
+      advice: 'Name one of the files in it.',
+    });
+  }
+  if (kind === 'other') {
     throw new FirnError('input', 'is a pipe or a device; only files are read', {
       path,
       advice: 'Write the sequences to a file first.',
@@ -82,7 +90,12 @@ async function readAt(handle: ReadHandle, into: Uint8Array, position: number): P
 }
 
 function unreadable(path: string, error: unknown): FirnError {
-  return new FirnError('failed', `cannot be read: ${messageOf(error)}`, { path, cause: error });
+  const advice = adviceFor(error);
+  return new FirnError('failed', `cannot be read: ${reasonOf(error)}`, {
+    path,
+    ...(advice === undefined ? {} : { advice }),
+    cause: error,
+  });
 }
 
 async function* blocks(handle: ReadHandle, { signal, onBytes }: ReadOptions): AsyncGenerator<Buffer> {
