@@ -55,6 +55,12 @@ test('a line a target: fresh, stale, waiting, failing, empty', async () => {
   assert.equal(project.snapshot(), before);
 
   await project.writeRun('A/r2', { seed: 22 });
+  await project.writeRun('A/r1', { seed: 21 });
+  assert.match(
+    (await status(project, 'reference')).join('\n'),
+    'run A/r1 changed (and 1 more; `firn why` lists them)',
+  );
+  await project.writeRun('A/r1', { seed: 1 });
   project.remove('notes.txt');
   project.write('report.txt', 'edited');
   project.write('notes.txt', 'one');

@@ -190,12 +190,16 @@ function showPlan(steps: readonly PlannedStep[], flags: BuildFlags): number {
   return code;
 }
 
-/** The first reason, or all of them one a line. */
-export function whyText(step: Pick<PlannedStep, 'reasons' | 'error'>, all: boolean): string {
+/** The first reason, or all of them one a line; `lister` is what lists them. */
+export function whyText(
+  step: Pick<PlannedStep, 'reasons' | 'error'>,
+  all: boolean,
+  lister = '--explain',
+): string {
   if (step.error !== undefined) return errorText(step.error);
   const lines = step.reasons.map((reason) => safe(reason.text));
   if (all) return lines.length === 1 ? lines[0] : lines.map((line) => `\n    ${line}`).join('');
   return lines.length > 1
-    ? `${lines[0]} (and ${lines.length - 1} more; --explain lists them)`
+    ? `${lines[0]} (and ${lines.length - 1} more; ${lister} lists them)`
     : (lines[0] ?? '');
 }

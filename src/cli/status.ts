@@ -14,7 +14,7 @@ export function defineStatus(program: Command): void {
     .command('status [target...]')
     .description('show which targets are stale; writes nothing')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn status\n  firn status reference --json')
+    .addHelpText('after', '\nExamples:\n  firn status\n  firn status reference --json')
     .action((targets: string[], flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
         const { openProject } = await import('../project.js');
@@ -90,6 +90,6 @@ function firstReason(steps: readonly PlannedStep[], archived: number): string {
   }
   const stale = steps.filter((step) => step.action !== 'fresh');
   if (stale.length === 0) return '';
-  const first = whyText(stale[0], false).split('\n')[0];
+  const first = whyText(stale[0], false, '`firn why`').split('\n')[0];
   return stale.length > 1 ? `${stale[0].id}: ${first}; and ${plural(stale.length - 1, 'more step')}` : first;
 }
