@@ -167,9 +167,13 @@ test('what cannot be read is told, and the others are listed', async () => {
 
 test('without pipeline.yaml, and without runs', async () => {
   const project = new TestProject();
-  assert.match((await project.firn('runs', 'list')).stdout, /^no run\n/);
+  assert.match((await project.firn('runs', 'list')).stdout, /^no run in consolidated_data\/runs\n/);
   await project.writeRun('A/r1');
   assert.equal(await names(project), ['A/r1']);
+  assert.is(
+    (await project.firn('runs', 'list', 'soil')).stdout,
+    'none of 1 run in consolidated_data/runs is meant\n',
+  );
   assert.not.ok(project.exists('cache'));
 });
 

@@ -46,7 +46,7 @@ Examples:
         const { chooseReporter } = await import('./reporters/choose.js');
         const onEvent = flags.json ? () => undefined : chooseReporter(false, directory);
         const summary = await build(project, { signal, onEvent, keepGoing: true });
-        showResult(summary, flags);
+        showResult(summary, project, flags);
         return summary.failed > 0 ? EXIT.failed : EXIT.done;
       }),
     );
@@ -73,7 +73,15 @@ function resultOf({ id, status, stats, error }: StepOutcome): RunResult {
   };
 }
 
-function showResult(summary: BuildSummary, flags: CompressFlags): void {
+/** Why there is nothing to do. */
+function nothing({ graph, pipeline }: Project): string {
+  const steps = graph.order.length;
+  return steps === 0
+    ? `nothing to compress: no run in ${safe(pipeline.runsDir)} that is asked for has an ${NPY_FILE}`
+    : `nothing to compress: ${plural(steps, 'run')} ${steps === 1 ? 'has its copy' : 'have their copies'}`;
+}
+
+function showResult(summary: BuildSummary, project: Project, flags: CompressFlags): void {
   const runs = summary.outcomes.map(resultOf);
   const done = runs.filter((run) => run.status === 'compressed');
   const originalBytes = done.reduce((sum, run) => sum + run.originalBytes, 0);
@@ -89,7 +97,7 @@ function showResult(summary: BuildSummary, flags: CompressFlags): void {
     printJson({ dryRun: false, ...counts, originalBytes, bytes, runs });
     return;
   }
-  if (runs.length === 0) print('nothing to compress');
+  if (runs.length === 0) print(nothing(project));
   if (originalBytes === 0) return;
   const percent = `${Math.abs((1 - bytes / originalBytes) * 100).toFixed(1)}% ${bytes > originalBytes ? 'larger' : 'smaller'}`;
   const largest = done.reduce((most, run) => Math.max(most, run.largestError), 0);
@@ -127,7 +135,7 @@ async function showDryRun(project: Project, flags: CompressFlags, signal: AbortS
   }
   for (const { run, error } of failing) note(`${safe(run)} would fail: ${errorText(error)}`);
   if (runs.length === 0) {
-    print('nothing to compress');
+    print(nothing(project));
     return code;
   }
   print(

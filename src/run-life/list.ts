@@ -81,6 +81,10 @@ export interface RunList {
   /** Names of runs that only references hold, whether they are listed or not. */
   gone: string[];
   ignored: IgnoredRun[];
+  /** Relative to the project. */
+  runsDir: string;
+  /** How many runs there are, listed or not. */
+  total: number;
   nowMs: number;
 }
 
@@ -138,7 +142,14 @@ export async function listRuns(request: ListRequest): Promise<RunList> {
   const gone = goneRuns(references, byNames);
   const others = request.gone ? gone.filter((run) => isAsked(run, request)) : [];
   const found = [...selected.flatMap(({ name }) => listed.get(name) ?? []), ...others].sort(byName);
-  return { runs: newest(found, request.recent), gone: gone.map(({ name }) => name), ignored, nowMs };
+  return {
+    runs: newest(found, request.recent),
+    gone: gone.map(({ name }) => name),
+    ignored,
+    runsDir: pipeline.runsDir,
+    total: all.length,
+    nowMs,
+  };
 }
 
 /** Some file systems keep any number, and `Date` does not. */

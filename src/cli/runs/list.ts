@@ -51,7 +51,13 @@ Examples:
             );
           }
         }
-        if (found.runs.length === 0) print('no run');
+        const { runsDir, total } = found;
+        if (found.runs.length === 0)
+          print(
+            total === 0
+              ? `no run in ${safe(runsDir)}`
+              : `none of ${plural(total, 'run')} in ${safe(runsDir)} is meant`,
+          );
         else print(listTable(found.runs, found.nowMs));
         if (!flags.gone && found.gone.length > 0)
           note(`${plural(found.gone.length, 'more run')} only in references; --gone lists them`);
