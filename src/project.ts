@@ -139,7 +139,10 @@ function readPipelineText(port: Port, root: string): string {
   const path = join(root, PIPELINE_FILE);
   const stat = port.stat(path);
   if (stat?.kind === 'directory') {
-    throw new FirnError('usage', 'is a folder, expected a file', { path: PIPELINE_FILE });
+    throw new FirnError('usage', 'is a folder, expected a file', {
+      path: PIPELINE_FILE,
+      advice: 'Move it away, or put the file in its place.',
+    });
   }
   if (stat !== undefined && (stat.kind !== 'file' || stat.size > PIPELINE_LIMIT)) {
     throw new FirnError('usage', 'is no text of at most 1 MiB', { path: PIPELINE_FILE });

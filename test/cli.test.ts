@@ -18,8 +18,10 @@ async function project(): Promise<TestProject> {
 /** The help of every command and command of a command, found from the help itself. */
 async function helpPages(here: TestProject, path: string[] = []): Promise<Map<string, Finished>> {
   const help = await here.firn(...path, '--help');
-  const listed = /\nCommands:\n([\s\S]*?)(\n\n|$)/.exec(help.stdout)?.[1] ?? '';
-  const names = [...listed.matchAll(/^ {2}([a-z][\w-]*)/gm)]
+  // The program's stand under several headings.
+  const listed = help.stdout.split('\n\n').filter((part) => !/^(Options|Examples):/.test(part));
+  const names = listed
+    .flatMap((part) => [...part.matchAll(/^ {2}([a-z][\w-]*)/gm)])
     .map((found) => found[1])
     .filter((name) => name !== 'help');
   const pages = new Map([[path.join(' '), help]]);
@@ -51,7 +53,7 @@ test('each command has help with an example, and takes -C', async () => {
   for (const [name, { code, stdout, stderr }] of pages) {
     assert.equal([code, stderr], [0, ''], name);
     assert.match(stdout, `Usage: firn ${name}${name === '' ? '' : ' '}`);
-    assert.match(stdout, /\nExamples?:\n {2}(\S.* )?firn /, name);
+    assert.match(stdout, /\nExamples:\n {2}(\S.* )?firn /, name);
     assert.match(stdout, /-C, --directory <dir>/, name);
     assert.ok(
       stdout.split('\n').every((line) => line.length <= 120),
@@ -73,13 +75,15 @@ test('its version is its own, and that of a model is the model’s', async () =>
 test('wrong requests end with 2 and a hint, and print nothing else', async () => {
   const here = await project();
   const cases: [args: string[], says: RegExp][] = [
-    [['bild'], /^firn: unknown command 'bild'\n\(Did you mean build\?\)\n$/],
-    [['build', '--dryrun'], /^firn: unknown option '--dryrun'\n\(Did you mean --dry-run\?\)\n$/],
+    [['bild'], /^firn: unknown command 'bild'\n {2}Did you mean "build"\?\n$/],
+    [['build', '--dryrun'], /^firn: unknown option '--dryrun'\n {2}Did you mean "--dry-run"\?\n$/],
     [['build', '-j'], /argument missing/],
     [['build', '-j', 'two'], /^firn: --jobs must be a whole number of at least 1, found "two"\n$/],
     [['build', '-j', '0'], /--jobs must be a whole number of at least 1/],
     [['graph', '--format', 'png'], /Allowed choices are dot, mermaid, json, svg/],
-    [['why'], /missing required argument 'target'/],
+    [['why'], /missing required argument 'target'\n {2}`firn why --help` shows how it is used\.\n$/],
+    [['versions', 'register'], /\n {2}`firn versions register --help` shows/],
+    [['help', 'bild'], /^firn: unknown command 'bild'\n {2}Did you mean "build"\?\n$/],
     [['status', 'refrence'], /there is no target "refrence"\n {2}Did you mean "reference"\?/],
     [['why', 'refrence'], /no target or step "refrence"\n {2}Did you mean "reference"\?/],
     [['build', '\u001b[31mred'], /there is no target "\\x1b\[31mred"/],

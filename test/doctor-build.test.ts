@@ -64,7 +64,7 @@ const CASES: { [what: string]: Broken } = {
       project.remove('pipeline.yaml');
       project.write('pipeline.yaml/x', 'x');
     },
-    message: /is no text/,
+    message: /is a folder, expected a file/,
   },
   'a filter asks for a version that no run has': {
     finds: ['target-empty'],

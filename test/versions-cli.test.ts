@@ -311,7 +311,7 @@ test('mistakes', async () => {
     [['register', '--version', 'v1.0', '--model', 'b'], 1, /registered with another model/],
     [['register', '--version', '', '--model', 'b'], 2, /the version has no name/],
     [['register', '--model', 'b'], 2, /required option '--version <name>'/],
-    [['lst'], 2, /unknown command 'lst'\n\(Did you mean list\?\)/],
+    [['lst'], 2, /unknown command 'lst'\n {2}Did you mean "list"\?/],
   ];
   for (const [args, code, says] of cases) {
     const finished = await project.firn('versions', ...args);

@@ -11,7 +11,7 @@ export function defineAdopt(program: Command): void {
       'take over a reference that another program wrote, so that builds continue it (default: data/reference)',
     )
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn adopt data/reference && firn build --dry-run')
+    .addHelpText('after', '\nExamples:\n  firn adopt data/reference && firn build --dry-run')
     .action((directory: string | undefined, flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
         const { CACHE_FOLDER, projectPlaces } = await import('../project.js');

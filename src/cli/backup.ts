@@ -34,14 +34,14 @@ export function defineBackup(program: Command): void {
     .addHelpText(
       'after',
       `
-What is in the backup is compared with the project, and only what changed is copied. Copies are read back before they
-count; until then the backup is the one of last time. What --include names is remembered in the backup.
-
 Examples:
   firn backup /media/disk/lab               references, releases, registry, pipeline
   firn backup /media/disk/lab --include runs,inputs
   firn verify /media/disk/lab               is every byte still right?
   firn restore /media/disk/lab --to lab2    put it back
+
+What is in the backup is compared with the project, and only what changed is copied. Copies are read back before they
+count; until then the backup is the one of last time. What --include names is remembered in the backup.
 
 Exit codes: 0 done, 1 something is not backed up as it should be, 2 the request is wrong, 130 interrupted.`,
     )

@@ -24,7 +24,7 @@ export function defineCache(program: Command): void {
     .command('info')
     .description('what is in cache/; writes nothing')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn cache info')
+    .addHelpText('after', '\nExamples:\n  firn cache info')
     .action((flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
         const { openProject } = await import('../project.js');

@@ -26,13 +26,13 @@ export function defineDoctor(program: Command): void {
     .addHelpText(
       'after',
       `
-Name targets, runs (dataset/run) or paths to look at those only. Nothing is changed.
-
 Examples:
   firn doctor                         everything, in seconds
   firn doctor --full                  every byte of every run, reference and stored output
   firn doctor reference               one target and what it is made from
   firn doctor My_Dataset/2024-11-22   one run
+
+Name targets, runs (dataset/run) or paths to look at those only. Nothing is changed.
 
 Exit codes: 0 nothing is wrong (advice may be given), 1 errors or warnings were found, 2 the request
 is wrong, 130 interrupted.`,

@@ -9,7 +9,7 @@ export function defineInit(program: Command): void {
     .command('init')
     .description('write a starter pipeline.yaml for the runs that are here')
     .option('--runs <dir>', 'the folder of runs, relative to the project', 'consolidated_data/runs')
-    .addHelpText('after', '\nExample:\n  cd my-lab && firn init && firn build --dry-run')
+    .addHelpText('after', '\nExamples:\n  cd my-lab && firn init && firn build --dry-run')
     .action((flags: { runs: string }, command: Command) =>
       act(async () => {
         const { disk } = await import('../files/disk.js');

@@ -11,7 +11,7 @@ export function defineReleases(program: Command): void {
       'list the releases: tag, rows, runs, dimensions, versions, size, and whether files are missing',
     )
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn releases\n\n`firn verify TAG` reads every byte.')
+    .addHelpText('after', '\nExamples:\n  firn releases\n\n`firn verify TAG` reads every byte.')
     .action((flags: { json?: boolean }, command: Command) =>
       act(async () => {
         const { projectPlaces } = await import('../project.js');

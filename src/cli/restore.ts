@@ -28,13 +28,13 @@ export function defineRestore(program: Command): void {
     .addHelpText(
       'after',
       `
-Every byte of the backup is checked first. Where a file of the project differs from the backup, nothing at all is
-written unless --force is given.
-
 Examples:
   firn restore /media/disk/lab --dry-run
   firn restore /media/disk/lab --to new-lab            a project from nothing
   firn restore /media/disk/lab data/reference          one folder of it
+
+Every byte of the backup is checked first. Where a file of the project differs from the backup, nothing at all is
+written unless --force is given.
 
 Exit codes: 0 done, 1 the backup is not whole or files differ, 2 the request is wrong, 130 interrupted.`,
     )

@@ -8,7 +8,7 @@ export function defineUnlock(program: Command): void {
     .command('unlock')
     .description('remove the lock that a build on another machine left behind')
     .option('--force', 'also when its holder may still run')
-    .addHelpText('after', '\nExample:\n  firn unlock --force')
+    .addHelpText('after', '\nExamples:\n  firn unlock\n  firn unlock --force')
     .action((flags: { force?: boolean }, command: Command) =>
       act(async () => {
         const { disk } = await import('../files/disk.js');

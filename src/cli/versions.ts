@@ -26,7 +26,7 @@ Examples:
     .requiredOption('--model <model>', 'the model, such as nt-500m-1000g')
     .option('--description <text>', 'what is special about it')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn versions register --version v1.0 --model nt-500m-1000g')
+    .addHelpText('after', '\nExamples:\n  firn versions register --version v1.0 --model nt-500m-1000g')
     .action(
       (flags: { version: string; model: string; description?: string; json?: boolean }, command: Command) =>
         withRegistry(command, async ({ place, lib, options }) => {
@@ -48,7 +48,7 @@ Examples:
     .requiredOption('--version <name>', 'a registered version')
     .option('--force', 'also when the run has another version')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn versions tag-run My_Dataset/2024-12-01 --version v2.0')
+    .addHelpText('after', '\nExamples:\n  firn versions tag-run My_Dataset/2024-12-01 --version v2.0')
     .action((run: string, flags: { version: string; force?: boolean; json?: boolean }, command: Command) =>
       withRegistry(command, async ({ place, lib, options }) => {
         const name = await lib.tag(place, run, flags.version, { ...options, force: flags.force ?? false });
@@ -62,7 +62,7 @@ Examples:
     .description('tag every run that has no version')
     .requiredOption('--version <name>', 'a registered version')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn versions auto-tag --version v1.0')
+    .addHelpText('after', '\nExamples:\n  firn versions auto-tag --version v1.0')
     .action((flags: { version: string; json?: boolean }, command: Command) =>
       withRegistry(command, async ({ place, lib, options }) => {
         const { tagged, others } = await lib.tagUntagged(place, flags.version, options);
@@ -81,7 +81,7 @@ Examples:
     .command('list')
     .description('list versions and how many runs each has')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn versions list --json')
+    .addHelpText('after', '\nExamples:\n  firn versions list --json')
     .action((flags: { json?: boolean }, command: Command) =>
       withRegistry(command, async ({ place, lib }) => {
         const all = lib.versionsOf(place);
@@ -115,7 +115,7 @@ Examples:
     .command('compare <first> <second>')
     .description('set two versions side by side')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn versions compare v1.0 v2.0')
+    .addHelpText('after', '\nExamples:\n  firn versions compare v1.0 v2.0')
     .action((first: string, second: string, flags: { json?: boolean }, command: Command) =>
       withRegistry(command, async ({ place, lib }) => {
         const { unread, ...comparison } = await lib.compare(place, first, second);

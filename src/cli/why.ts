@@ -11,7 +11,7 @@ export function defineWhy(program: Command): void {
     .command('why <target>')
     .description('explain why a target (or a step such as compressed:My_Dataset/2024-11-22) would be built')
     .option('--json', 'print one JSON object')
-    .addHelpText('after', '\nExample:\n  firn why reference')
+    .addHelpText('after', '\nExamples:\n  firn why reference')
     .action((name: string, flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
         const { openProject, plan } = await import('../project.js');
