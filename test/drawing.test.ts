@@ -42,6 +42,7 @@ interface Drawing {
 
 test('targets and how they hang together', async () => {
   const { nodes, edges } = JSON.parse(await graph('--format', 'json')) as Drawing;
+  assert.is(await graph('--json'), await graph('--format', 'json'));
   assert.equal(
     nodes.map(({ id, rule, steps }) => `${id} ${rule} ${steps}`),
     [

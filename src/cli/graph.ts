@@ -12,6 +12,7 @@ export function defineGraph(program: Command): void {
       new Option('--format <format>', 'how').choices(['dot', 'mermaid', 'json', 'svg']).default('dot'),
     )
     .option('--steps', 'show every step instead of targets')
+    .addOption(new Option('--json', 'the same as --format json').implies({ format: 'json' }))
     .addHelpText(
       'after',
       '\nExamples:\n  firn graph --format svg > graph.svg\n  firn graph | dot -Tpdf > graph.pdf\n  firn graph --format mermaid --steps',

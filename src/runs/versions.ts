@@ -217,7 +217,10 @@ export function autoTag(
 export function expectVersion(registry: Registry, version: string): void {
   if (registry.versions.has(version)) return;
   const names = [...registry.versions.keys()];
-  const advice = names.length === 0 ? 'Register it: firn versions register.' : suggest(version, names);
+  const advice =
+    names.length === 0
+      ? 'Register it: `firn versions register --version NAME --model MODEL`.'
+      : suggest(version, names);
   throw new FirnError('usage', `version "${version}" is not registered`, { path: registry.path, advice });
 }
 
