@@ -162,7 +162,13 @@ async function strike(scenario: Scenario, prepared: Prepared, mode: Mode, at: nu
     return faultOf(mode, change, at, faulty);
   }, cut.watch(swiftDisk));
   const threads = watchThreads();
-  const run = scenario.run(project, faulty.port).catch(() => undefined);
+  let endedWell = false;
+  const run = scenario.run(project, faulty.port).then(
+    () => {
+      endedWell = true;
+    },
+    () => undefined,
+  );
   await Promise.race([run, faulty.died]);
   await threads.end(struck !== undefined && dies(mode));
   if (struck === undefined) {
@@ -177,6 +183,7 @@ async function strike(scenario: Scenario, prepared: Prepared, mode: Mode, at: nu
   const states = { before: prepared.before, after: prepared.after, where };
   try {
     assertWhole(scenario, left, states);
+    if (endedWell) assert.equal(filesOf(left), states.after, 'it ended well, and is not done');
     await scenario.invariant?.(left, states);
     await assertConverges(scenario, left, states);
   } catch (error) {
