@@ -1,5 +1,4 @@
 /** firn backup: what is in the bag, what is copied again, what stays, and where a backup may not go. */
-import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   chmodSync,
@@ -23,9 +22,11 @@ import { BAG, backupHere } from './rig/backups.js';
 import { makeBag, problemsByRfc } from './rig/bags.js';
 import { FaultyPort } from './rig/faulty-port.js';
 import { temporaryFolder } from './rig/folder.js';
+import { mountLacks, SmallDisk, unmount } from './rig/mounts.js';
 import { type Finished, parse, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
 import { waitFor } from './rig/running.js';
+import { testWhere } from './rig/where.js';
 
 const test = suite('backup');
 
@@ -566,13 +567,8 @@ test('a full disk: how much is needed, and the old backup is as it was', async (
   await assertValid(project.path(BAG));
 });
 
-test('a disk that is really full', async () => {
-  const bag = temporaryFolder();
-  const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=180k', 'tmpfs', bag], { encoding: 'utf8' });
-  if (mounted.status !== 0) {
-    console.log(`SKIPPED a disk that is really full: mount -t tmpfs is not allowed here: ${mounted.stderr}`);
-    return;
-  }
+testWhere(test, mountLacks(), 'a disk that is really full', async () => {
+  const { path: bag } = new SmallDisk(180 * 1024);
   try {
     const project = await built();
     const large = (letter: string): void => project.write('rules/large.mjs', letter.repeat(50_000));
@@ -597,7 +593,7 @@ test('a disk that is really full', async () => {
     assert.equal((await backupHere(project, { directory: bag })).copied, ['rules/large.mjs']);
     await assertValid(bag);
   } finally {
-    spawnSync('umount', [bag]);
+    unmount(bag);
   }
 });
 

@@ -7,8 +7,10 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { peakOf } from '../src/doctor/space-needed.js';
 import { type Broken, doctor, expectFindings, healthyProject, lie, PIPELINE, RUNS } from './rig/doctor.js';
+import { temporaryFolder } from './rig/folder.js';
 import { PROGRAM, TestProject } from './rig/project.js';
 import { shell } from './rig/running.js';
+import { programLacks, testWhere } from './rig/where.js';
 
 const test = suite('doctor: machine');
 
@@ -227,37 +229,44 @@ test('few files may be open', async () => {
   assert.match(stdout, /-> `ulimit -n 1024`/);
 });
 
-test('a file system that really is read-only', async () => {
-  const project = await healthyProject();
-  const inside = `mount --bind "$1" "$1" && mount -o remount,ro,bind "$1" && "$2" "$3" -C "$1" doctor --json`;
-  const { status, stdout, stderr } = spawnSync(
-    'unshare',
-    ['-Urm', 'sh', '-c', inside, 'sh', project.root, process.execPath, PROGRAM],
-    { encoding: 'utf8' },
-  );
-  if (/unshare|mount/.test(stderr)) {
-    console.log(`SKIPPED a file system that really is read-only: ${stderr.trim()}`);
-    return;
-  }
-  assert.is(status, 1, stderr);
-  assert.match(stdout, '"code": "disk-read-only"');
-});
+/** In a mount namespace: a folder that cannot be written to from then on. */
+const READ_ONLY = `mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"`;
+/** In a user namespace with a limit of its own. */
+const FEW_WATCHED = 'echo 5 > /proc/sys/user/max_inotify_watches';
 
-test('the limit of watched folders, as the system has it', async () => {
-  const project = await healthyProject();
-  const inside = `echo 5 > /proc/sys/user/max_inotify_watches && "$2" "$3" -C "$1" doctor --json`;
-  const { status, stdout, stderr } = spawnSync(
-    'unshare',
-    ['-Ur', 'sh', '-c', inside, 'sh', project.root, process.execPath, PROGRAM],
-    { encoding: 'utf8' },
-  );
-  if (/unshare|sh:/.test(stderr)) {
-    console.log(`SKIPPED the limit of watched folders, as the system has it: ${stderr.trim()}`);
-    return;
-  }
-  assert.is(status, 0, stderr);
-  assert.match(stdout, '"code": "inotify-few"');
-});
+testWhere(
+  test,
+  programLacks('unshare', '-Urm', 'sh', '-c', READ_ONLY, 'sh', temporaryFolder()),
+  'a file system that really is read-only',
+  async () => {
+    const project = await healthyProject();
+    const inside = `${READ_ONLY} && "$2" "$3" -C "$1" doctor --json`;
+    const { status, stdout, stderr } = spawnSync(
+      'unshare',
+      ['-Urm', 'sh', '-c', inside, 'sh', project.root, process.execPath, PROGRAM],
+      { encoding: 'utf8' },
+    );
+    assert.is(status, 1, stderr);
+    assert.match(stdout, '"code": "disk-read-only"');
+  },
+);
+
+testWhere(
+  test,
+  programLacks('unshare', '-Ur', 'sh', '-c', FEW_WATCHED),
+  'the limit of watched folders, as the system has it',
+  async () => {
+    const project = await healthyProject();
+    const inside = `${FEW_WATCHED} && "$2" "$3" -C "$1" doctor --json`;
+    const { status, stdout, stderr } = spawnSync(
+      'unshare',
+      ['-Ur', 'sh', '-c', inside, 'sh', project.root, process.execPath, PROGRAM],
+      { encoding: 'utf8' },
+    );
+    assert.is(status, 0, stderr);
+    assert.match(stdout, '"code": "inotify-few"');
+  },
+);
 
 test('room is needed for the new files while the old ones stand', () => {
   assert.is(peakOf([]), 0);

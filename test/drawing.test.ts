@@ -4,6 +4,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
+import { programLacks, testWhere } from './rig/where.js';
 
 const test = suite('drawing');
 
@@ -135,11 +136,7 @@ print(json.dumps([t.text for t in root.iter(ns + 'text')]))
   assert.is(texts.length, HOSTILE.length + 3);
 });
 
-test('Graphviz draws it, where it is installed', async () => {
-  if (spawnSync('dot', ['-V']).error !== undefined) {
-    console.log('SKIPPED dot -Tsvg: Graphviz is not installed');
-    return;
-  }
+testWhere(test, programLacks('dot', '-V'), 'Graphviz draws it', async () => {
   const { status, stdout, stderr } = spawnSync('dot', ['-Tsvg'], {
     input: await graph('--steps'),
     encoding: 'utf8',

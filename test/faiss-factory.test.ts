@@ -13,21 +13,20 @@ import { openIndex } from '../src/faiss/search.js';
 import { readTrailer } from '../src/faiss/trailer.js';
 import { disk } from '../src/files/disk.js';
 import { arrayOf, clustered, folder, refused } from './faiss-rig.js';
-import { oracleTest, python, pythonLacks } from './rig/python.js';
+import { python, pythonLacks } from './rig/python.js';
+import { programLacks, testWhere } from './rig/where.js';
 
 const s = suite('faiss factory');
 const DIMS = 16;
 const values = clustered(1500, DIMS, 1);
 
-const binary = spawnSync(process.execPath, ['-e', "require('faiss-node')"]).status === 0;
+const lacks =
+  programLacks(process.execPath, '-e', "require('faiss-node')") === undefined
+    ? undefined
+    : 'faiss-node has no binary here (npm run faiss-node)';
 
 function needsBinary(name: string, run: () => Promise<void>): void {
-  if (binary) {
-    s(name, run);
-  } else {
-    console.log(`SKIPPED ${name}: faiss-node has no binary here (npm run faiss-node)`);
-    s.skip(name, run);
-  }
+  testWhere(s, lacks, name, run);
 }
 
 async function make(factory: string, options: object = {}, rows = values) {
@@ -76,16 +75,19 @@ needsBinary('an IVF kind stores its nprobe', async () => {
   assert.ok(few.recall.measured < report.recall.measured);
 });
 
-if (binary && pythonLacks('faiss', 'numpy') === undefined) {
-  oracleTest(s, ['faiss', 'numpy'], 'FAISS in Python reads it, trailer and all', async () => {
+testWhere(
+  s,
+  lacks ?? pythonLacks('faiss', 'numpy'),
+  'FAISS in Python reads it, trailer and all',
+  async () => {
     const { out } = await make('IVF64,PQ4x4');
     const script = `
 import faiss, sys
 index = faiss.read_index(sys.argv[1])
 print(type(index).__name__, index.ntotal, index.nprobe)`;
     assert.is(python(script, out).trim(), 'IndexIVFPQ 1500 8');
-  });
-}
+  },
+);
 
 needsBinary('what FAISS refuses is an error with its words, and nothing is left', async () => {
   for (const [factory, rows] of [

@@ -8,7 +8,7 @@ import { buildHere, nothingToDo } from './rig/build-here.js';
 import { filesOf, journals } from './rig/faults.js';
 import { inMountNamespace, mountLacks, SmallDisk, unmount } from './rig/mounts.js';
 import { TestProject } from './rig/project.js';
-import { testWhere } from './rig/strace.js';
+import { testWhere } from './rig/where.js';
 
 inMountNamespace(import.meta.url);
 const test = suite('full disk');

@@ -7,7 +7,8 @@ import { buildHere, nothingToDo } from './rig/build-here.js';
 import { type Files, filesOf, journals } from './rig/faults.js';
 import { TestProject } from './rig/project.js';
 import { forAll } from './rig/running.js';
-import { CALLS, type Call, countOf, straceLacks, testWhere, traced } from './rig/strace.js';
+import { CALLS, type Call, countOf, straceLacks, traced } from './rig/strace.js';
+import { testWhere } from './rig/where.js';
 
 const test = suite('faults from outside');
 const lacks = straceLacks();

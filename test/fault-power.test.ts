@@ -10,7 +10,7 @@ import { bury, type Files, filesOf, journals } from './rig/faults.js';
 import { FaultyPort } from './rig/faulty-port.js';
 import { Ext4, ext4Lacks, inMountNamespace } from './rig/mounts.js';
 import { TestProject } from './rig/project.js';
-import { testWhere } from './rig/strace.js';
+import { testWhere } from './rig/where.js';
 
 inMountNamespace(import.meta.url);
 const test = suite('power cuts');

@@ -1,5 +1,5 @@
 /** The lock among processes that really run: builds that begin at once, a holder that is stopped, pids of other namespaces. */
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { createInterface } from 'node:readline';
@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { Gate } from './rig/gate.js';
 import { PROGRAM, type Running, TestProject } from './rig/project.js';
 import { waitFor } from './rig/running.js';
-import { testWhere } from './rig/strace.js';
+import { programLacks, testWhere } from './rig/where.js';
 
 const test = suite('races for the lock');
 
@@ -101,11 +101,7 @@ test('a holder that is stopped keeps its lock, however often the other looks', a
 
 const UNSHARE = ['--user', '--map-root-user', '--pid', '--fork', '--mount-proc', '--kill-child'];
 
-function unshareLacks(): string | undefined {
-  const { status, stderr, error } = spawnSync('unshare', [...UNSHARE, 'true'], { encoding: 'utf8' });
-  if (error !== undefined) return `unshare cannot be run: ${error.message}`;
-  return status === 0 ? undefined : `no pid namespace can be made here: ${stderr.trim()}`;
-}
+const namespaceLacks = programLacks('unshare', ...UNSHARE, 'true');
 
 /** As in a container: the pids in there say nothing out here. */
 function startInNamespace(project: TestProject, ...args: string[]): Running {
@@ -128,7 +124,7 @@ function startInNamespace(project: TestProject, ...args: string[]): Running {
 
 testWhere(
   test,
-  unshareLacks(),
+  namespaceLacks,
   'builds in two containers of one host name do not take each other for gone',
   async () => {
     const gate = await Gate.open();
@@ -161,7 +157,7 @@ testWhere(
 
 testWhere(
   test,
-  unshareLacks(),
+  namespaceLacks,
   'a container that was killed is not known to be gone; `firn unlock --force` says so',
   async () => {
     const gate = await Gate.open();

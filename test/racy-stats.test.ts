@@ -26,6 +26,7 @@ import type { FileStat, Port } from '../src/files/port.js';
 import { build, openProject } from '../src/project.js';
 import { temporaryFolder } from './rig/folder.js';
 import { type BuildJson, idsWith, PROGRAM, stepOf, TestProject } from './rig/project.js';
+import { programLacks, testWhere } from './rig/where.js';
 
 const test = suite('racy stats');
 
@@ -116,27 +117,28 @@ test('files from the future are looked into each time', async () => {
   }
 });
 
-test('the clock of the program set forth and back between builds', async () => {
-  const made = await project();
-  if (spawnSync('faketime', ['--version']).error !== undefined) {
-    console.log('SKIPPED faketime: it is not installed');
-    return;
-  }
-  const at = (shift: string): BuildJson => {
-    const args = ['-f', shift, process.execPath, PROGRAM, 'build', '--json'];
-    const env = { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
-    const { stdout, stderr } = spawnSync('faketime', args, { cwd: made.root, env, encoding: 'utf8' });
-    assert.ok(stdout !== '', stderr);
-    return JSON.parse(stdout) as BuildJson;
-  };
-  const shifts = ['+30d', '-30d', '+1h', '-1h', '+0', '-10y', '+10y'];
-  for (const [i, shift] of shifts.entries()) {
-    rewrite(made.path(NPY), i + 1);
-    assert.is(at(shift).ran, 1, shift);
-    assert.is(lastValue(made), i + 1, shift);
-    assert.is(at(shifts[(i + 3) % shifts.length]).fresh, 1, shift);
-  }
-});
+testWhere(
+  test,
+  programLacks('faketime', '--version'),
+  'the clock of the program set forth and back between builds',
+  async () => {
+    const made = await project();
+    const at = (shift: string): BuildJson => {
+      const args = ['-f', shift, process.execPath, PROGRAM, 'build', '--json'];
+      const env = { ...process.env, FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+      const { stdout, stderr } = spawnSync('faketime', args, { cwd: made.root, env, encoding: 'utf8' });
+      assert.ok(stdout !== '', stderr);
+      return JSON.parse(stdout) as BuildJson;
+    };
+    const shifts = ['+30d', '-30d', '+1h', '-1h', '+0', '-10y', '+10y'];
+    for (const [i, shift] of shifts.entries()) {
+      rewrite(made.path(NPY), i + 1);
+      assert.is(at(shift).ran, 1, shift);
+      assert.is(lastValue(made), i + 1, shift);
+      assert.is(at(shifts[(i + 3) % shifts.length]).fresh, 1, shift);
+    }
+  },
+);
 
 test('edited while it is hashed, the digest is told and not remembered', async () => {
   const made = await project();

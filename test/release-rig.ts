@@ -68,12 +68,6 @@ export function run(cwd: string, program: string, ...args: string[]): string {
   return stdout;
 }
 
-/** Why a program of the system is not there; undefined when it is. */
-export function lacksProgram(program: string): string | undefined {
-  const { error } = spawnSync(program, ['--version']);
-  return error === undefined ? undefined : `${program} is not installed`;
-}
-
 /** Mode of a file or directory, as in `ls -l`. */
 export function modeOf(project: TestProject, path: string): string {
   return (lstatSync(project.path(path)).mode & 0o7777).toString(8);

@@ -18,6 +18,7 @@ import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
 import { Gate } from './rig/gate.js';
 import { TestProject } from './rig/project.js';
+import { testWhere } from './rig/where.js';
 
 const test = suite('two builds');
 
@@ -62,6 +63,23 @@ targets:
   }
 });
 
+test('`firn compress --json` says for whom it waits, too', async () => {
+  const project = new TestProject();
+  await project.writeRun('A/r1');
+  const lock = await acquireLock(disk, project.path('cache/lock'), {
+    command: 'this test',
+    onWait: () => undefined,
+  });
+  const { child, finished } = project.start('compress', '--execute', '--json');
+  await Promise.race([
+    printed(child, /waiting for this test/),
+    new Promise((_, reject) => setTimeout(reject, 20_000, new Error('it waits and says nothing')).unref()),
+  ]);
+  await lock.release();
+  const { code, stdout } = await finished;
+  assert.equal([code, (JSON.parse(stdout) as { compressed: number }).compressed], [0, 1]);
+});
+
 test('a waiting build that is interrupted leaves nothing', async () => {
   const project = new TestProject(
     'targets:\n  made: {rule: command, run: [cp, pipeline.yaml, "{out}"], out: out.txt}\n',
@@ -80,6 +98,8 @@ test('a waiting build that is interrupted leaves nothing', async () => {
 });
 
 const BOOT = readOr('/proc/sys/kernel/random/boot_id');
+const bootLacks = BOOT === '' ? 'this system does not tell its boot' : undefined;
+const machineLacks = readOr('/etc/machine-id') === '' ? 'this machine has no id' : undefined;
 
 function readOr(path: string): string {
   try {
@@ -149,20 +169,23 @@ test('a holder that lives is not gone, also when it is stopped, elsewhere or unr
   assert.is(isGone(cut), false);
 });
 
-test('a holder is gone when its pid, its start or its boot is', async () => {
+test('a holder is gone when its pid is', async () => {
   const ended = spawn('true');
   await new Promise((resolve) => ended.on('close', resolve));
   assert.is(isGone(plantLock({ pid: ended.pid as number })), true);
-  if (BOOT === '') return;
+});
+
+testWhere(test, bootLacks, 'a holder is gone when its start is another', () => {
   assert.is(isGone(plantLock({ pid: process.pid, started: '1' })), true, 'the pid is used again');
   const renamed = { pid: process.pid, started: '1', host: 'another-name' };
   assert.is(isGone(plantLock(renamed)), true, 'a container of this machine under another name');
-  if (readOr('/etc/machine-id') === '') return;
+});
+
+testWhere(test, bootLacks ?? machineLacks, 'a holder is gone when its boot is another', () => {
   assert.is(isGone(plantLock({ pid: process.pid, boot: 'earlier' })), true, 'the machine was started again');
 });
 
-test('what another user left of a lock and may not be removed keeps nobody from building', async () => {
-  if (BOOT === '') return;
+testWhere(test, bootLacks, 'what another user left of a lock and may not be removed keeps nobody from building', async () => {
   const folder = new TestProject().root;
   const path = join(folder, 'lock');
   const first = await acquireLock(disk, path, { command: 'test', onWait: () => undefined });
@@ -211,8 +234,7 @@ test('a lock that is none, or that the system refuses, is told and not asked for
   assert.equal(project.leftovers(), []);
 });
 
-test('a killed holder that nobody waited for is gone', async () => {
-  if (BOOT === '') return;
+testWhere(test, bootLacks, 'a killed holder that nobody waited for is gone', async () => {
   // exec: what becomes of the shell waits for no child. The child ends after that, or the shell could still reap it.
   const script = '(until grep -q sleep /proc/$$/comm; do :; done) & echo $!; exec sleep 100';
   const parent = spawn('sh', ['-c', script], {

@@ -11,6 +11,7 @@ import { PROGRAM, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
 import { waitFor } from './rig/running.js';
 import { Watching } from './rig/watching.js';
+import { programLacks, testWhere } from './rig/where.js';
 
 const test = suite('watch ends');
 
@@ -243,19 +244,12 @@ oracleTest(
   },
 );
 
-/** A user namespace with a limit of its own; why there can be none, when it is so. */
+/** In a user namespace with a limit of its own. */
 const LIMITED = `echo 3 > /proc/sys/user/max_inotify_watches && exec "$0" "$@"`;
 
-function whyNotLimited(): string | undefined {
-  const { status, stderr, error } = spawnSync('unshare', ['-Ur', 'sh', '-c', LIMITED, 'true'], {
-    encoding: 'utf8',
-  });
-  return status === 0 ? undefined : (error?.message ?? stderr.trim());
-}
-
-const limit = whyNotLimited();
-if (limit !== undefined) console.log(`SKIPPED at the limit of watched folders: ${limit}`);
-(limit === undefined ? test : test.skip)(
+testWhere(
+  test,
+  programLacks('unshare', '-Ur', 'sh', '-c', LIMITED, 'true'),
   'at the limit of watched folders it says so, and polls',
   async () => {
     const project = new TestProject(PIPELINE);

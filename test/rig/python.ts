@@ -1,5 +1,6 @@
 /** Other people's software as the judge: numpy and FAISS in Debian's Python. */
 import { spawnSync } from 'node:child_process';
+import { type Run, type Suite, testWhere } from './where.js';
 
 const PYTHON = process.env.FIRN_TEST_PYTHON ?? '/usr/bin/python3';
 
@@ -27,16 +28,7 @@ export function python(script: string, ...args: string[]): string {
   return result.stdout;
 }
 
-type Run = () => void | Promise<void>;
-type Suite = { (name: string, run: Run): void; skip(name?: string, run?: Run): void };
-
-/** Registers a test that needs Python modules; where they are missing it is skipped and says so. */
+/** Registers a test that needs Python modules. */
 export function oracleTest(suite: Suite, modules: string[], name: string, run: Run): void {
-  const lacks = pythonLacks(...modules);
-  if (lacks === undefined) {
-    suite(name, run);
-  } else {
-    console.log(`SKIPPED ${name}: ${lacks}`);
-    suite.skip(name, run);
-  }
+  testWhere(suite, pythonLacks(...modules), name, run);
 }

@@ -3,11 +3,12 @@
  * when it makes it. All work on files is done by one thread (UV_THREADPOOL_SIZE=1), so that "the third fsync" is the same one
  * every time.
  */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { temporaryFolder } from './folder.js';
 import { PROGRAM, type TestProject } from './project.js';
+import { programLacks } from './where.js';
 
 /** Calls that change files, as Node makes them. */
 export const CALLS = ['mkdir', 'pwrite64', 'fsync', 'rename', 'unlink', 'rmdir', 'copy_file_range'] as const;
@@ -23,9 +24,7 @@ export interface Traced {
 
 /** Why strace cannot be used here; undefined when it can. */
 export function straceLacks(): string | undefined {
-  const probe = spawnSync('strace', ['-f', '-o', '/dev/null', 'true'], { encoding: 'utf8' });
-  if (probe.error !== undefined) return `strace cannot be run: ${probe.error.message}`;
-  return probe.status === 0 ? undefined : `strace may not trace here: ${probe.stderr.trim().split('\n')[0]}`;
+  return programLacks('strace', '-f', '-o', '/dev/null', 'true');
 }
 
 /** Runs `firn` in the project; `inject` as strace's option of that name, such as `fsync:error=EIO:when=3`. */
@@ -53,17 +52,4 @@ export function traced(project: TestProject, inject: string | undefined, ...args
 /** How often a call was made. */
 export function countOf(calls: readonly string[], call: Call): number {
   return calls.filter((line) => new RegExp(`^\\d+ +${call}\\(`).test(line)).length;
-}
-
-type Run = () => void | Promise<void>;
-type Suite = { (name: string, run: Run): void; skip(name?: string, run?: Run): void };
-
-/** Registers a test that needs something of the machine; where that `lacks`, it is skipped and says so. */
-export function testWhere(suite: Suite, lacks: string | undefined, name: string, run: Run): void {
-  if (lacks === undefined) {
-    suite(name, run);
-  } else {
-    console.log(`\nSKIPPED ${name}: ${lacks}`);
-    suite.skip(name, run);
-  }
 }
