@@ -117,12 +117,7 @@ const rule: Rule = {
       await source.close();
     }
     // A copy that somebody else made may not have reached the disk yet.
-    const handle = await context.port.append(npz);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await context.port.sync(npz);
   },
 };
 

@@ -6,6 +6,7 @@ import compress from '../rules/compress.js';
 import type { RunContext, Step } from '../src/engine/types.js';
 import { disk } from '../src/files/disk.js';
 import { openProject } from '../src/project.js';
+import { buildHere } from './rig/build-here.js';
 import { idsWith, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -254,6 +255,32 @@ for (const [name, tamper] of TAMPERED) {
     assert.equal([...project.reference().rowsOf('A/r1')], [...values]);
   });
 }
+
+test('a copy that may not be written is proven, and synced all the same', async () => {
+  const project = new TestProject(pipeline('runs: all'));
+  await project.writeRun('A/r1', { seed: 7, rows: ROWS });
+  await buildHere(project, disk);
+  await project.writeRun('A/r1', { seed: 7, rows: ROWS });
+  const synced: string[] = [];
+  const port = {
+    ...disk,
+    append: (path: string) =>
+      path.endsWith('.npz')
+        ? Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES', path }))
+        : disk.append(path),
+    sync: async (path: string) => {
+      synced.push(path);
+      await disk.sync(path);
+    },
+    unlink: async (path: string) => {
+      if (path.endsWith('.npy')) synced.push(path);
+      await disk.unlink(path);
+    },
+  };
+  await buildHere(project, port);
+  assert.not.ok(project.exists(NPY('A/r1')));
+  assert.equal(synced.slice(-2), [project.path(NPZ('A/r1')), project.path(NPY('A/r1'))]);
+});
 
 test('the last proof before the removal reads both files to their end', async () => {
   const project = new TestProject(

@@ -1,7 +1,7 @@
 /** `firn compress`: compresses runs once, without a target in pipeline.yaml. A dry run unless told otherwise. */
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import type { BuildSummary, StepOutcome } from '../engine/events.js';
+import type { BuildSummary, Listener, StepOutcome } from '../engine/events.js';
 import type { Project } from '../project.js';
 import { NPY_FILE } from '../runs/discover.js';
 import { textOf } from '../system-errors.js';
@@ -44,7 +44,11 @@ Examples:
         const project = await compressProject({ directory, patterns, precision, olderThan, deleteOriginal });
         if (!flags.execute) return showDryRun(project, flags, signal);
         const { chooseReporter } = await import('./reporters/choose.js');
-        const onEvent = flags.json ? () => undefined : chooseReporter(false, directory);
+        const reporter = chooseReporter(false, directory);
+        // Who reads JSON waits as well, and should know for whom.
+        const onEvent: Listener = (event) => {
+          if (!flags.json || event.type === 'waiting') reporter(event);
+        };
         const summary = await build(project, { signal, onEvent, keepGoing: true });
         showResult(summary, project, flags);
         return summary.failed > 0 ? EXIT.failed : EXIT.done;
