@@ -404,20 +404,6 @@ test('what the system does not let read is a finding', async () => {
   assert.equal(errorsOf(await verifyBag(port, dir)), ['unreadable data/a.txt']);
 });
 
-test('a folder that the system does not let look into is a finding, and so is each file in it', async () => {
-  const dir = makeBag({ tagAlgorithms: ['sha256'], files: { 'tags/b.txt': 'tag' } });
-  const closed = <R>(look: (path: string) => R) => {
-    return (path: string): R => {
-      if (!/\/(data|tags)(\/|$)/.test(path)) return look(path);
-      throw Object.assign(new Error('EACCES'), { code: 'EACCES' });
-    };
-  };
-  const port = { ...disk, list: closed(disk.list), stat: closed(disk.stat) };
-  const errors = errorsOf(await verifyBag(port, dir));
-  for (const path of ['data', 'data/a.txt', 'tags/b.txt'])
-    assert.ok(errors.includes(`unreadable ${path}`), path);
-});
-
 testWhere(test, rightsLack(), 'a folder that nobody may read', async () => {
   const dir = makeBag();
   chmodSync(join(dir, 'data'), 0);

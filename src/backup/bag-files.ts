@@ -86,18 +86,10 @@ function leadsInside({ port, dir }: Pick<Walk, 'port' | 'dir'>, path: string): b
   return at.startsWith(base === sep ? sep : `${base}${sep}`);
 }
 
-/** Why a manifest names a file that is none, as findings say it. */
-export type Absence = 'missing' | 'link' | 'no-file' | 'unreadable';
-
 /** A file of the bag that a manifest names, also by a link inside the bag; its bytes, or why there is none. */
-export function lookUp(port: ReadPort, dir: string, path: string): number | Absence {
-  try {
-    const stat = port.stat(join(dir, path));
-    if (stat === undefined) return 'missing';
-    if (!leadsInside({ port, dir }, path)) return 'link';
-    return stat.kind === 'file' ? stat.size : 'no-file';
-  } catch (error) {
-    if (errnoOf(error) === undefined) throw error;
-    return 'unreadable';
-  }
+export function lookUp(port: ReadPort, dir: string, path: string): number | 'missing' | 'out' | 'no-file' {
+  const stat = port.stat(join(dir, path));
+  if (stat === undefined) return 'missing';
+  if (!leadsInside({ port, dir }, path)) return 'out';
+  return stat.kind === 'file' ? stat.size : 'no-file';
 }

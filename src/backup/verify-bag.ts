@@ -11,7 +11,7 @@ import type { ReadPort } from '../files/port.js';
 import { reasonOf } from '../system-errors.js';
 import type { Workers } from '../workers/pool.js';
 import { type Bag, type BagFinding, find, type Manifest, majorOf } from './bag.js';
-import { type Absence, lookUp } from './bag-files.js';
+import { lookUp } from './bag-files.js';
 import { INFO_FILE, infoValues, parseOxum } from './bag-info.js';
 import { foldName } from './bag-paths.js';
 import { isKnownAlgorithm } from './manifest.js';
@@ -150,13 +150,6 @@ interface Found {
   bytes: number;
 }
 
-const ABSENCES: Record<Absence, string> = {
-  missing: 'is listed, and is not there',
-  link: 'leads out of the bag',
-  'no-file': 'is listed, and is no file',
-  unreadable: 'is listed, and the system does not let it be looked at',
-};
-
 /** The file that a payload manifest names; undefined, with one finding, when there is none. */
 function whereIs(
   { port, dir, bag }: Place,
@@ -177,9 +170,10 @@ function whereIs(
   const there = lookUp(port, dir, path);
   if (typeof there === 'number') return { path, bytes: there };
   if (!first) return undefined;
-  if (there === 'missing' && bag.fetch.has(path))
-    find(bag, 'to-fetch', path, 'is not here: fetch.txt says where it is');
-  else find(bag, there, path, ABSENCES[there]);
+  if (there === 'out') find(bag, 'link', path, 'leads out of the bag');
+  else if (there === 'no-file') find(bag, 'no-file', path, 'is listed, and is no file');
+  else if (bag.fetch.has(path)) find(bag, 'to-fetch', path, `is not here: fetch.txt says where it is`);
+  else find(bag, 'missing', path, 'is listed, and is not there');
   return undefined;
 }
 
@@ -213,7 +207,14 @@ function checkTagManifests({ port, dir, bag }: Place, jobs: Map<string, Job>): v
       if (typeof there === 'number') {
         expect(jobs, { path, bytes: there }, manifest, digest);
       } else if (!said.has(path)) {
-        find(bag, there, path, ABSENCES[there]);
+        if (there === 'out') find(bag, 'link', path, 'leads out of the bag');
+        else
+          find(
+            bag,
+            there,
+            path,
+            there === 'missing' ? 'is listed, and is not there' : 'is listed, and is no file',
+          );
         said.add(path);
       }
     }
