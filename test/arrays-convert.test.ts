@@ -3,13 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import * as fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import {
-  float16ToFloat32,
-  float32ToFloat16,
-  maxAbsoluteError,
-  roundMantissa,
-  toFloat32,
-} from '../src/arrays/convert.js';
+import { float16ToFloat32, float32ToFloat16, roundMantissa, toFloat32 } from '../src/arrays/convert.js';
 import { newPath } from './arrays-rig.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -116,19 +110,6 @@ s('rounding the mantissa: the nearest such number, ties to even', () => {
   const input = Float32Array.of(1 / 3);
   roundMantissa(input, 2);
   assert.is(input[0], Math.fround(1 / 3), 'the input is left as it was');
-});
-
-s('the largest error', () => {
-  const of = (a: number[], b: number[]) => maxAbsoluteError(Float32Array.from(a), Float32Array.from(b));
-  const { NaN: nan, POSITIVE_INFINITY: infinity } = Number;
-  assert.is(of([1, 2, 3], [1, 2.5, 2.75]), 0.5);
-  assert.is(of([nan, infinity, -infinity, 0], [nan, infinity, -infinity, -0]), 0);
-  assert.is(of([nan], [1]), infinity);
-  assert.is(of([1], [nan]), infinity);
-  assert.is(of([infinity], [1]), infinity);
-  assert.is(of([infinity], [-infinity]), infinity);
-  assert.is(of([], []), 0);
-  assert.throws(() => of([1], []));
 });
 
 s.run();

@@ -1,6 +1,10 @@
 /** Compressing runs: what numpy reads back, which runs are chosen, and what is left alone. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { firnError } from './arrays-rig.js';
+import { buildHere } from './rig/build-here.js';
 import { parse, TestProject } from './rig/project.js';
 import { oracleTest, python } from './rig/python.js';
 
@@ -131,6 +135,29 @@ test('a dry run by default, which writes nothing', async () => {
     failing: [],
   });
   assert.equal(project.snapshot(), before);
+});
+
+test('what a disk refused is told, also where what was begun cannot be removed', async () => {
+  const project = new TestProject('targets: {c: {rule: compress}}');
+  await project.writeRun('A/r1');
+  const refuse = (code: string, path: string) =>
+    Promise.reject(Object.assign(new Error(code), { code, path }));
+  const port: Port = {
+    ...disk,
+    async create(path) {
+      const handle = await disk.create(path);
+      if (!path.endsWith('.npz')) return handle;
+      return {
+        path,
+        write: () => refuse('EIO', path),
+        sync: () => handle.sync(),
+        close: () => handle.close(),
+      };
+    },
+    unlink: (path) => (path.endsWith('.npz') ? refuse('EROFS', path) : disk.unlink(path)),
+  };
+  const error = await firnError(buildHere(project, port));
+  assert.match(error.message, /cannot be written: the disk reports an error \(EIO\)/);
 });
 
 test('runs are chosen by the age of their array and by name', async () => {

@@ -60,21 +60,6 @@ export function roundMantissa(values: Float32Array, kept: number): Float32Array 
   return new Float32Array(rounded.buffer);
 }
 
-/**
- * The largest |a - b| over two arrays of one length. Equal infinities and two NaNs count as equal; a NaN or an
- * infinity against anything else is an infinite error.
- */
-export function maxAbsoluteError(a: Float32Array, b: Float32Array): number {
-  if (a.length !== b.length) throw new RangeError(`${a.length} values against ${b.length}`);
-  let largest = 0;
-  for (let i = 0; i < a.length; i++) {
-    const error = Math.abs(a[i] - b[i]);
-    if (error > largest) largest = error;
-    else if (Number.isNaN(error) && !Object.is(a[i], b[i])) return Number.POSITIVE_INFINITY;
-  }
-  return largest;
-}
-
 let table: Uint32Array | undefined;
 
 function bitsOf(values: Float32Array): Uint32Array {

@@ -55,17 +55,12 @@ export class OutputFile {
     this.state = 'finished';
   }
 
-  /** Closes and deletes, unless it was finished. */
+  /** Closes and deletes, unless it was finished. Does not throw: what made the caller give up is the error to show. */
   async abort(): Promise<void> {
     if (this.state === 'finished') return;
-    // What made the caller give up is the error to show, not a second one from closing.
-    if (this.state === 'open') await this.handle.close().catch(() => {});
+    if (this.state === 'open') await this.handle.close().catch(() => undefined);
     this.state = 'finished';
-    try {
-      await this.port.unlink(this.path);
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-    }
+    await this.port.unlink(this.path).catch(() => undefined);
   }
 }
 

@@ -49,7 +49,7 @@ export interface ArrayReader extends ArrayShape {
   close(): Promise<void>;
 }
 
-/** A new array file being written. After a failure the caller calls `abort`; nothing is left then. */
+/** A new array file being written. After a failure the caller calls `abort`; nothing is left then, if the disk lets it go. */
 export interface ArrayWriter {
   /** The file, while it is open, and how many bytes were appended to it; only where values stand in it as they were given. */
   readonly file?: { readonly fd?: number | undefined; readonly bytes: number };
