@@ -16,9 +16,10 @@ import { FirnError } from '../src/errors.js';
 import { type BuildReport, buildIndex } from '../src/faiss/build.js';
 import { buildWithFactory, factoryVersion, whyNoFaiss } from '../src/faiss/factory.js';
 import { readTrailer } from '../src/faiss/trailer.js';
+import type { ReadPort } from '../src/files/port.js';
 import { EMBEDDINGS_FILE, INDEX_FILE, METADATA_FILE } from '../src/reference/files.js';
 import { isLayoutOfFirst, layoutDigest } from '../src/reference/layout.js';
-import { readMetadata } from '../src/reference/metadata.js';
+import { type ReferenceFacts, readMetadata } from '../src/reference/metadata.js';
 
 interface Params {
   metric: 'l2' | 'ip';
@@ -92,7 +93,7 @@ const rule: Rule = {
   },
 
   async memory(step, context) {
-    const said = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
+    const said = await believedMetadata(step, context);
     // Metadata of another state of the array says nothing about its rows.
     const isOfArray = said?.embeddings === context.digests.get(inputId(step.inputs[0]))?.digest;
     const facts = isOfArray ? said : undefined;
@@ -213,6 +214,19 @@ function metadataPath(step: Step, root: string): string {
   return join(root, step.inputs[0].path.slice(0, -EMBEDDINGS_FILE.length) + METADATA_FILE);
 }
 
+/** What firn says beside the array; undefined where it says nothing that can be believed. What the disk refuses is thrown. */
+async function believedMetadata(
+  step: Step,
+  { port, root }: { port: ReadPort; root: string },
+): Promise<ReferenceFacts | undefined> {
+  try {
+    return await readMetadata(port, metadataPath(step, root));
+  } catch (error) {
+    if (error instanceof FirnError) return undefined;
+    throw error;
+  }
+}
+
 /** The trailer names what the index was built from, so that a search can tell whether it is behind. */
 function trailerFacts(step: Step, context: RunContext, rows: number): { [name: string]: Json } {
   const embeddings = context.digests.get(inputId(step.inputs[0]))?.digest;
@@ -227,7 +241,7 @@ async function holdsFirstRows(step: Step, rows: number, context: RunContext): Pr
   const [output] = step.outputs;
   const trailer = await readTrailer(context.port, context.resolve(output.path));
   if (trailer?.firn !== 1 || typeof trailer.rows !== 'number' || trailer.rows >= rows) return false;
-  const facts = await readMetadata(context.port, metadataPath(step, context.root)).catch(() => undefined);
+  const facts = await believedMetadata(step, context);
   if (facts?.embeddings !== context.digests.get(inputId(step.inputs[0]))?.digest) return false;
   if (!isLayoutOfFirst(facts?.ranges ?? [], trailer.rows, trailer.layout)) return false;
   return context.isAsRecorded(output);

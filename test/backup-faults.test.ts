@@ -8,7 +8,7 @@ import { verifyBag } from '../src/backup/verify-bag.js';
 import { disk } from '../src/files/disk.js';
 import { BAG, backupHere, restoreHere } from './rig/backups.js';
 import { buildHere } from './rig/build-here.js';
-import { faultTests, type States } from './rig/faults.js';
+import { CHANGE_MODES, faultTests, type States } from './rig/faults.js';
 import { TestProject } from './rig/project.js';
 
 const test = suite('faults of backups');
@@ -60,6 +60,7 @@ async function validOrIncomplete(project: TestProject, { before, after, where }:
 
 faultTests(test, {
   name: 'backup, the first',
+  modes: CHANGE_MODES,
   prepare: built,
   run: (project, port) => backup(project, { port }),
   between: isOnTheWay,
@@ -69,6 +70,7 @@ faultTests(test, {
 
 faultTests(test, {
   name: 'backup, brought up to date and pruned',
+  modes: CHANGE_MODES,
   async prepare() {
     const project = await built();
     await backup(project);

@@ -12,7 +12,7 @@ import { openProject } from '../src/project.js';
 import { changeRegistry } from '../src/registry.js';
 import { type Registry, registerVersion, tagRun } from '../src/runs/versions.js';
 import { aheadOfFiles, buildHere } from './rig/build-here.js';
-import { faultTests, filesOf } from './rig/faults.js';
+import { CHANGE_MODES, faultTests, filesOf } from './rig/faults.js';
 import { TestProject } from './rig/project.js';
 
 const test = suite('faults of commands');
@@ -35,6 +35,7 @@ async function built(): Promise<TestProject> {
 
 faultTests(test, {
   name: 'clean',
+  modes: CHANGE_MODES,
   prepare: built,
   async run({ root }, port) {
     const project = await openProject({ directory: root, port: aheadOfFiles(port) });

@@ -76,7 +76,7 @@ export interface States {
 /**
  * `die`: SIGKILL. `fails once`: EIO, and the next operation works again. `disk full`: from then on ENOSPC, and what frees
  * room works. `read-only`: from then on EROFS for everything, as file systems do after an error. `power cut`: the machine
- * ends; what was not synced is lost in one of three ways.
+ * ends; what was not synced is lost in one of three ways. `a read fails`: EIO for one read of an open file.
  */
 export const MODES = [
   'die',
@@ -84,8 +84,11 @@ export const MODES = [
   'disk full',
   'read-only',
   ...SURVIVALS.map((how) => `power cut, ${how}` as const),
+  'a read fails',
 ] as const;
 export type Mode = (typeof MODES)[number];
+/** For a command that does without what it cannot read, and says so. */
+export const CHANGE_MODES = MODES.filter((mode) => mode !== 'a read fails');
 
 /** What a full disk still does. */
 const FREES = new Set(['unlink', 'removeDirectory', 'rename', 'setTimes', 'setMode', 'syncDirectory']);
@@ -120,34 +123,34 @@ interface Prepared {
   before: Files;
   after: Files;
   changes: number;
+  reads: number;
 }
 
 async function prepare(scenario: Scenario): Promise<Prepared> {
   const project = await scenario.prepare();
   const done = copyOf(project);
-  const counting = new FaultyPort(() => undefined, swiftDisk);
+  const reads = new FaultyPort(() => undefined, swiftDisk, 'reads');
+  const counting = new FaultyPort(() => undefined, reads.port);
   await scenario.run(done, counting.port);
   const after = filesOf(done);
   await scenario.settled?.(done, swiftDisk);
   assert.equal(filesOf(done), after, `${scenario.name}: it goes on changing`);
   const left = done.leftovers().filter((path) => !project.exists(path));
   assert.equal(left, [], `${scenario.name}: undisturbed, it leaves temporary files`);
-  return { project, before: filesOf(project), after, changes: counting.done };
+  return { project, before: filesOf(project), after, changes: counting.done, reads: reads.done };
 }
 
 /** How many runs were struck. */
 async function walk(scenario: Scenario, prepared: Prepared, mode: Mode, stride: number): Promise<number> {
   let walked = 0;
+  const all = mode === 'a read fails' ? prepared.reads : prepared.changes;
   // Steps that run side by side do not always come in one order: the end is where nothing struck.
   for (let at = 1; ; at += stride) {
     const struck = await strike(scenario, prepared, mode, at);
     if (!struck) break;
     walked += 1;
   }
-  assert.ok(
-    walked > 0 && walked * stride > prepared.changes / 2,
-    `only ${walked} of ${prepared.changes} operations`,
-  );
+  assert.ok(walked * stride >= all / 2, `only ${walked} of ${all} operations`);
   return walked;
 }
 
@@ -156,11 +159,15 @@ async function strike(scenario: Scenario, prepared: Prepared, mode: Mode, at: nu
   const project = copyOf(prepared.project);
   const cut = new PowerCut(project.root, prepared.project.root);
   let struck: Change | undefined;
-  const faulty: FaultyPort = new FaultyPort((change) => {
-    if (change.at < at) return undefined;
-    struck ??= change;
-    return faultOf(mode, change, at, faulty);
-  }, cut.watch(swiftDisk));
+  const faulty: FaultyPort = new FaultyPort(
+    (change) => {
+      if (change.at < at) return undefined;
+      struck ??= change;
+      return faultOf(mode, change, at, faulty);
+    },
+    cut.watch(swiftDisk),
+    mode === 'a read fails' ? 'reads' : 'changes',
+  );
   const threads = watchThreads();
   let endedWell = false;
   const run = scenario.run(project, faulty.port).then(
@@ -203,6 +210,7 @@ function faultOf(mode: Mode, change: Change, at: number, { die }: FaultyPort): F
       Promise.reject(systemError(code, change));
   switch (mode) {
     case 'fails once':
+    case 'a read fails':
       return change.at === at ? fails('EIO') : undefined;
     case 'disk full':
       return FREES.has(change.what) ? undefined : fails('ENOSPC');

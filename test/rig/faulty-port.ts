@@ -1,12 +1,12 @@
 /**
  * A disk on which something happens instead of one of the operations that change it: a failure, or the end of the
  * program. Every change is asked about before it is done; of a write or a copy that is not to be done, half the bytes are
- * put down.
+ * put down. Or every read is asked about, and no change.
  */
 import { disk } from '../../src/files/disk.js';
 import type { Port, ReadHandle, ReadPort, WriteHandle, WritePort } from '../../src/files/port.js';
 
-/** An operation that changes the disk. */
+/** An operation that changes the disk, or reads a file. */
 export interface Change {
   /** The how-manieth of this port, from 1. */
   at: number;
@@ -53,7 +53,7 @@ const never = (): Promise<never> => new Promise(() => undefined);
 
 export class FaultyPort {
   readonly port: Port;
-  /** Changes that were asked for. */
+  /** Changes (or reads) that were asked for. */
   done = 0;
   /** Settles when the program that uses the port is as good as killed, and the disk as it left it. */
   readonly died: Promise<void>;
@@ -65,6 +65,7 @@ export class FaultyPort {
   constructor(
     private readonly judge: Judge,
     base: Port = disk,
+    private readonly asks: 'changes' | 'reads' = 'changes',
   ) {
     this.died = new Promise((resolve) => {
       this.buried = resolve;
@@ -117,7 +118,7 @@ export class FaultyPort {
     return {
       path: handle.path,
       size: handle.size,
-      read: (into, position) => this.pass(() => handle.read(into, position)),
+      read: (into, position) => this.ask('reads', 'read', handle.path, () => handle.read(into, position)),
       stat: () => this.pass(() => handle.stat()),
       close: () => this.pass(() => this.close(handle)),
     };
@@ -145,13 +146,24 @@ export class FaultyPort {
     return handle.close();
   }
 
-  private async change<T>(
+  private change<T>(
+    what: string,
+    path: string,
+    work: () => Promise<T>,
+    half?: () => Promise<unknown>,
+  ): Promise<T> {
+    return this.ask('changes', what, path, work, half);
+  }
+
+  private async ask<T>(
+    kind: 'changes' | 'reads',
     what: string,
     path: string,
     work: () => Promise<T>,
     half?: () => Promise<unknown>,
   ): Promise<T> {
     if (this.dead) return never();
+    if (kind !== this.asks) return this.pass(work);
     this.done += 1;
     const fault = this.judge({ at: this.done, what, path });
     if (fault === undefined) return this.pass(work);
