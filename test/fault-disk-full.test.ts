@@ -101,7 +101,7 @@ testWhere(test, lacks, 'the message names the file, and how many bytes it needs'
   assert.is(code, 1);
   assert.match(
     stderr,
-    /FAILED reference: data\/reference\/consolidated_embeddings\.npy: the disk is full \(ENOSPC\): at least \d+ bytes are needed\n {2}free space/,
+    /FAILED reference: data\/reference\/consolidated_embeddings\.npy: the disk is full \(ENOSPC\): at least \d+ bytes are needed\n {2}Free space/,
   );
   unmount(small.path);
   // The lock, too, takes a block.
