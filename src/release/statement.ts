@@ -97,6 +97,7 @@ export function readStatement(text: string): Statement | undefined {
     ) &&
     typeof definition?.externalParameters === 'object' &&
     definition.externalParameters !== null &&
-    Array.isArray(definition.resolvedDependencies);
+    Array.isArray(definition.resolvedDependencies) &&
+    definition.resolvedDependencies.every((one) => typeof one === 'object' && one !== null);
   return isOne ? (value as Statement) : undefined;
 }
