@@ -19,10 +19,10 @@ import { temporaryName } from '../files/temporary.js';
 import { streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { type Packed, provePacked } from './archive-proof.js';
+import { readSums } from './check-files.js';
 import { secondsOf } from './date.js';
 import { filesIn, olderNames, SUMS_FILE } from './names.js';
-import { archiveLabel } from './place.js';
-import { parseSums } from './sums.js';
+import { archiveLabel, underFinalName } from './place.js';
 import { padding, type TarMember, tarEnd, tarHeader } from './tar.js';
 
 export const ARCHIVE_KINDS = ['tar.gz', 'zip'] as const;
@@ -91,7 +91,7 @@ export async function writeArchive(request: ArchiveRequest): Promise<Archive> {
     return { ...archive, existed: false };
   } catch (error) {
     await port.unlink(temporary).catch(() => undefined);
-    throw error;
+    throw underFinalName(error, temporary, path);
   }
 }
 
@@ -130,11 +130,11 @@ interface Member {
 }
 
 function membersOf(port: ReadPort, directory: string, stem: string): Member[] {
-  const text = port.readText(join(directory, SUMS_FILE));
-  const { sums, problems } = parseSums(text ?? '');
-  if (text === undefined || problems.length > 0) {
-    throw new FirnError('conflict', text === undefined ? 'is missing' : problems[0], {
-      path: join(directory, SUMS_FILE),
+  const path = join(directory, SUMS_FILE);
+  const { sums, problems } = readSums(port, path);
+  if (problems.length > 0) {
+    throw new FirnError('conflict', problems[0], {
+      path,
       advice: `\`firn verify\` tells what else is wrong with ${stem}.`,
     });
   }
