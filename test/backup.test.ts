@@ -287,6 +287,9 @@ test('places where no backup may go', async () => {
   const link = join(temporaryFolder(), 'link');
   symlinkSync(project.path('cache'), link);
   assertRefused(await project.firn('backup', join(link, 'x')), 2, /is part of the project's own cache/);
+  const elsewhere = await built();
+  elsewhere.write('pipeline.yaml', `releases: tagged\n${PIPELINE}`);
+  assertRefused(await elsewhere.firn('backup', 'tagged/bag'), 2, /is part of the project's own tagged/);
   const full = temporaryFolder();
   writeFileSync(join(full, 'thesis.txt'), 'x');
   assertRefused(await project.firn('backup', full), 1, /is not empty, and no backup of firn/);
@@ -351,7 +354,7 @@ test('a reference whose files do not fit does not replace a good copy', async ()
   assert.match(stdout, /holds 5 files/);
   for (const path of REFERENCE) assert.is(project.sha256(`${BAG}/data/${path}`), good[`${BAG}/data/${path}`]);
   await assertValid(project.path(BAG));
-  project.write(REFERENCE[2], 'nonsense {');
+  project.write(REFERENCE[2], '{"made": "elsewhere"}');
   assert.is((await project.firn('backup', BAG)).code, 0, "other metadata is somebody else's");
 });
 
@@ -423,10 +426,14 @@ test('links are passed over and counted; names that are no text are told', async
   project.write('rules/a.mjs', 'a');
   symlinkSync('/etc/passwd', project.path('rules/link.mjs'));
   writeFileSync(Buffer.concat([Buffer.from(project.path('rules/')), Buffer.from([0xff])]), 'x');
+  const folder = Buffer.concat([Buffer.from(project.path('rules/d')), Buffer.from([0xff])]);
+  mkdirSync(folder);
+  writeFileSync(Buffer.concat([folder, Buffer.from('/x.mjs')]), 'x');
   const { code, stderr } = await project.firn('backup', BAG);
   assert.is(code, 1);
   assert.match(stderr, /passed over 1 link: nothing is read through links\n/);
   assert.match(stderr, /problem: rules\/\ufffd: has a name that is not UTF-8\n/);
+  assert.match(stderr, /problem: rules\/d\ufffd: has a name that is not UTF-8\n/);
   assert.equal(payload(project.path(BAG)), [...BASIC, 'rules/a.mjs']);
 });
 
@@ -649,6 +656,115 @@ test('a copy that is not what was written is noticed', async () => {
   );
   assert.not.ok(project.exists(`${BAG}/manifest-sha256.txt`));
   await backupHere(project);
+  await assertValid(project.path(BAG));
+});
+
+test('a link in the place of what belongs into a backup is a problem, and costs no copy', async () => {
+  const project = await built();
+  await backupHere(project);
+  const before = project.digests(`${BAG}/data`);
+  // As people do who have a larger disk; one of the links leads nowhere while it is not mounted.
+  const away = temporaryFolder();
+  for (const [path, place] of [
+    [REFERENCE[0], join(away, 'gone.npy')],
+    ['pipeline.yaml', join(away, 'pipeline.yaml')],
+  ]) {
+    if (!place.includes('gone')) writeFileSync(place, project.read(path));
+    project.remove(path);
+    symlinkSync(place, project.path(path));
+  }
+  symlinkSync('consolidated_embeddings.npy', project.path('data/reference/reference_embeddings.npy'));
+  const { problems, links, pruned } = await backupHere(project, { prune: true });
+  const linked = 'is a link, and nothing is read through one: put the file itself there';
+  assert.equal(problems, [
+    { path: 'pipeline.yaml', message: linked },
+    { path: REFERENCE[0], message: linked },
+  ]);
+  assert.equal([links, pruned], [['data/reference/reference_embeddings.npy'], []]);
+  assert.equal(project.digests(`${BAG}/data`), before);
+  await assertValid(project.path(BAG));
+  assert.is((await new TestProject().firn('-C', project.root, 'backup', 'other')).code, 1);
+});
+
+test('a folder that may not be read keeps its copies, and the others from nothing', async () => {
+  const project = await built();
+  project.write('rules/a.mjs', 'a');
+  project.write('rules/lib/b.mjs', 'b');
+  assert.is((await project.firn('release', '1', '--date', '2024')).code, 0);
+  await backupHere(project);
+  project.write('rules/a.mjs', 'changed');
+  const closed = ['rules/lib', 'data/private', 'data/reference/releases/reference_1'];
+  mkdirSync(project.path('data/private'));
+  const port: Port = {
+    ...disk,
+    list: (path) => {
+      if (closed.some((folder) => path === project.path(folder)))
+        throw Object.assign(new Error('no'), { code: 'EACCES' });
+      return disk.list(path);
+    },
+  };
+  const { copied, problems, retained, pruned } = await backupHere(project, { port, prune: true });
+  assert.equal([copied, retained, pruned], [['rules/a.mjs'], [], []]);
+  assert.equal(
+    problems,
+    closed.map((path) => ({ path, message: 'cannot be read: permission denied (EACCES)' })),
+  );
+  await assertValid(project.path(BAG));
+  assert.is(project.read(`${BAG}/data/rules/lib/b.mjs`).toString(), 'b');
+});
+
+test('metadata that was cut off does not replace a good copy', async () => {
+  const project = await built();
+  await backupHere(project);
+  const good = project.digests(`${BAG}/data`);
+  const whole = project.read(REFERENCE[2]);
+  for (const [bytes, what] of [
+    [0, 'nothing'],
+    [whole.length - 2, 'the end of the list of rows'],
+  ] as const) {
+    project.write(REFERENCE[2], whole.subarray(0, bytes));
+    const { problems } = await backupHere(project);
+    assert.equal(
+      problems.map(({ message }) => message),
+      ['consolidated_metadata.json is cut off, or no JSON; in the backup it stays as it was'],
+      what,
+    );
+    assert.equal(project.digests(`${BAG}/data`), good);
+  }
+});
+
+test('a damaged copy of a damaged original is told, and not called mended', async () => {
+  const project = await built();
+  assert.is((await project.firn('release', '1', '--date', '2024')).code, 0);
+  await backupHere(project);
+  const array = 'data/reference/releases/reference_1/reference_1.npy';
+  for (const path of [array, `${BAG}/data/${array}`]) {
+    const bytes = project.read(path);
+    bytes[200] ^= 1;
+    chmodSync(project.path(path), 0o644);
+    project.write(path, bytes);
+  }
+  const { repaired, problems } = await backupHere(project, { check: true });
+  assert.equal(repaired, []);
+  assert.equal(
+    problems.map(({ path, message }) => `${path}: ${message}`),
+    [
+      'data/reference/releases/reference_1: reference_1.npy is not what SHA256SUMS says; in the backup it stays as it was',
+      `${array}: its copy in the backup is damaged or lost, and stays so`,
+    ],
+  );
+});
+
+test('links among the copies of an interrupted backup get no name', async () => {
+  const project = await built();
+  const outside = join(temporaryFolder(), 'outside.yaml');
+  writeFileSync(outside, project.read('pipeline.yaml'));
+  const staged = project.path(`${BAG}/.firn-backup/data`);
+  mkdirSync(join(staged, 'data/reference'), { recursive: true });
+  symlinkSync(outside, join(staged, 'pipeline.yaml'));
+  symlinkSync(join(outside, 'nowhere'), join(staged, REFERENCE[0]));
+  const { problems } = await backupHere(project);
+  assert.equal(problems, []);
   await assertValid(project.path(BAG));
 });
 

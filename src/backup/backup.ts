@@ -2,7 +2,7 @@
  * Backing up a project: what changed is copied into a staging folder of the bag, read back and compared, and then given its
  * names together with new tag files (switch.ts). Until then the bag is the one of last time, and valid. Prints nothing.
  */
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { atOnce } from '../at-once.js';
 import type { StepGraph } from '../engine/graph.js';
 import { holdProject } from '../engine/hold.js';
@@ -12,6 +12,7 @@ import { errnoOf, FirnError } from '../errors.js';
 import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
+import { releasesFolders } from '../release/find.js';
 import { Workers } from '../workers/pool.js';
 import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
 import { judgeGroups } from './judge-groups.js';
@@ -117,8 +118,9 @@ function expectSources(request: BackupRequest): void {
   const made = [...(pipeline.targets?.values() ?? [])].flatMap(({ rule, out }) =>
     rule.name === 'consolidate' ? out : out.map(fixedFolder),
   );
-  const own = [CACHE_FOLDER, pipeline.runsDir, 'rules', ...references, ...made].filter(
-    (path) => path !== '.',
+  const releases = releasesFolders({ root, pipeline }).map((folder) => relative(root, folder));
+  const own = [CACHE_FOLDER, pipeline.runsDir, 'rules', ...references, ...releases, ...made].filter(
+    (path) => path !== '.' && path !== '',
   );
   checkDestination(port, directory, root, own);
   if (files.length > 0) return;

@@ -22,6 +22,10 @@ export function settle(
     }
   }
   result.copied = [...staged.keys()].sort();
+  // Where the original is not to be trusted either, the copy stays as damaged as it is.
+  for (const path of result.repaired.filter((damaged) => !staged.has(damaged)))
+    result.problems.push({ path, message: 'its copy in the backup is damaged or lost, and stays so' });
+  result.repaired = result.repaired.filter((path) => staged.has(path)).sort();
   result.copiedBytes = [...staged.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   result.retained = [...files]
     .filter(([, { note }]) => note.retained !== undefined)
