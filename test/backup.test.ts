@@ -19,6 +19,7 @@ import * as assert from 'uvu/assert';
 import { verifyBag } from '../src/backup/verify-bag.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
+import { textOf } from '../src/system-errors.js';
 import { BAG, backupHere } from './rig/backups.js';
 import { makeBag, problemsByRfc } from './rig/bags.js';
 import { FaultyPort } from './rig/faulty-port.js';
@@ -529,6 +530,26 @@ test('an interrupted backup leaves the old one valid, and the next takes over it
   await assertValid(project.path(BAG));
 });
 
+test('a dry run beside an update that was cut off says that a backup completes it', async () => {
+  const project = await built();
+  await backupHere(project);
+  project.write('rules/new.mjs', 'x');
+  const { port } = new FaultyPort(({ what, path }) =>
+    what === 'rename' && path.endsWith('new.mjs')
+      ? () => Promise.reject(Object.assign(new Error('no'), { code: 'EIO' }))
+      : undefined,
+  );
+  await backupHere(project, { port }).then(
+    () => assert.unreachable(),
+    () => undefined,
+  );
+  await backupHere(project, { dryRun: true }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(error.format(), /was cut off.*\n.*`firn backup` or `firn restore` completes it/),
+  );
+  assert.ok((await backupHere(project)).completed);
+});
+
 test('copies of an interrupted backup that nobody wants any more go', async () => {
   const project = await built();
   await backupHere(project);
@@ -606,6 +627,19 @@ test('a disk that is really full', async () => {
   } finally {
     spawnSync('umount', [bag]);
   }
+});
+
+test('where the disk of the project is full, that is said and not that of the backup', async () => {
+  const project = await built();
+  const { port } = new FaultyPort(({ path }) =>
+    path.startsWith(project.path('cache'))
+      ? () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC', syscall: 'mkdir', path }))
+      : undefined,
+  );
+  await backupHere(project, { port }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(textOf(error), /cache: cannot be written to: the disk is full/),
+  );
 });
 
 test('a disk that takes two names for one', async () => {

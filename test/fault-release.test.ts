@@ -123,7 +123,7 @@ test('interrupted at any time, nothing is left, and the lock is free', async () 
 test('a disk that is full names the release, and the archive, as people know them', async () => {
   const project = await built();
   for (const [hidden, named] of [
-    ['/.firn-release-', DIRECTORY],
+    ['/.firn-release-', `${DIRECTORY}/reference_2024-11.npy`],
     ['/.firn-archive-', `${DIRECTORY}.tar.gz`],
   ]) {
     const copy = project.clone();

@@ -324,6 +324,26 @@ test('a disk that fails while it is copied from, or to', async () => {
   );
 });
 
+test('a disk that is full when the second file gets its name: what is restored is said', async () => {
+  const project = await prepared();
+  const fresh = new TestProject();
+  let names = 0;
+  const port: Port = {
+    ...disk,
+    rename: (from, to) => {
+      if (/firn-restore-/.test(from) && ++names === 2)
+        return Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+      return disk.rename(from, to);
+    },
+  };
+  const request = { port, directory: project.path(BAG) };
+  await assertRefused(
+    restoreHere(fresh, request),
+    /the disk is full.*\n.*1 files are restored, the others are as they were: the same command goes on/,
+  );
+  assert.is((await restoreHere(fresh, { directory: project.path(BAG) })).restored.length, 6);
+});
+
 test('what is in the way, and links, are not written over or through', async () => {
   const project = await prepared();
   const bag = project.path(BAG);

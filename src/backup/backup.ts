@@ -14,7 +14,7 @@ import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import { releasesFolders } from '../release/find.js';
 import { Workers } from '../workers/pool.js';
-import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
+import { ALGORITHMS, BAG_LOCK, checkDestination, isBelow, payloadPath, readBackup } from './destination.js';
 import { judgeGroups } from './judge-groups.js';
 import type { Extra, Notes } from './notes.js';
 import { isUpToDate, settle } from './settle.js';
@@ -261,6 +261,9 @@ async function checkOutcome({ port, directory, signal }: Work, { result }: State
 /** A full disk is told with what was needed, and what was staged makes room again; else it waits for the next backup. */
 async function explained({ port, directory }: Work, state: State, error: unknown): Promise<unknown> {
   const errnos = [error, (error as { cause?: unknown } | undefined)?.cause].map(errnoOf);
+  // The project's own disk may be full, too: its lock is written there.
+  const { path } = (error ?? {}) as { path?: unknown };
+  if (typeof path === 'string' && !isBelow(path, directory)) return error;
   // What was decided is completed next time, and needs all that is staged.
   if ((!errnos.includes('ENOSPC') && !errnos.includes('EDQUOT')) || isUnfinished(port, directory))
     return error;

@@ -53,6 +53,7 @@ export async function putBack(
   const opened = new Map<string, number>();
   const staged = new Map<string, string>();
   const kept = new Map<string, string>();
+  let named = 0;
   const links = [...content.links];
   try {
     for (const path of [...items.map((item) => item.path), ...links.map(([link]) => link)])
@@ -66,11 +67,12 @@ export async function putBack(
         kept.set(path, await keep(request, path, besideClosed(path, content.folders)));
       await port.rename(staged.get(path) as string, final);
       staged.delete(path);
+      named += 1;
     }
     for (const [path, target] of links) await linkWherePossible(port, target, join(root, path));
   } catch (error) {
     for (const path of staged.values()) await port.unlink(path).catch(() => undefined);
-    throw explained(error, request, items);
+    throw explained(error, request, { items, named });
   } finally {
     await closeFolders(request, content, opened);
   }
@@ -98,13 +100,19 @@ function expectRoom({ port, root }: PutBackRequest, items: readonly RestoreItem[
   if (available !== undefined && needed > available) throw noRoom(root, needed, available);
 }
 
-function noRoom(root: string, needed: number, available: number): FirnError {
+/** What stands after a failure; `named`: files that have their names. */
+function standing(named: number): string {
+  if (named === 0) return 'Nothing was restored.';
+  return `${named} files are restored, the others are as they were: the same command goes on from here.`;
+}
+
+function noRoom(root: string, needed: number, available: number, named = 0): FirnError {
   return new FirnError(
     'failed',
     `the disk is full: ${needed} bytes are to be restored, and there is room for ${available}`,
     {
       path: root,
-      advice: 'Nothing was restored. Make room, or restore into a folder on another disk with --to.',
+      advice: `${standing(named)} Make room, or restore into a folder on another disk with --to.`,
     },
   );
 }
@@ -249,10 +257,14 @@ async function copyDurably(port: Port, from: string, to: string): Promise<void> 
   }
 }
 
-function explained(error: unknown, { port, root }: PutBackRequest, items: readonly RestoreItem[]): unknown {
+function explained(
+  error: unknown,
+  { port, root }: PutBackRequest,
+  { items, named }: { items: readonly RestoreItem[]; named: number },
+): unknown {
   if (error instanceof UnreadableSource) {
     return new FirnError('failed', `a file of the backup cannot be read: ${reasonOf(error.cause)}`, {
-      advice: 'Nothing was restored. Look at the disk of the backup.',
+      advice: `${standing(named)} Look at the disk of the backup.`,
       cause: error.cause,
     });
   }
@@ -261,5 +273,6 @@ function explained(error: unknown, { port, root }: PutBackRequest, items: readon
     root,
     items.reduce((sum, { bytes }) => sum + bytes, 0),
     port.space(root)?.free ?? 0,
+    named,
   );
 }

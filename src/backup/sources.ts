@@ -72,6 +72,7 @@ export function gatherSources(request: SourcesRequest): Sources {
     links: new Map(),
     otherLinks: [],
     unusable: [],
+    listed: new Map(),
   };
   addFile(found, PIPELINE_FILE, 'pipeline');
   addTree(found, 'rules', 'rule');
@@ -133,6 +134,8 @@ interface Found {
   links: Map<string, string>;
   otherLinks: string[];
   unusable: Unusable[];
+  /** Folders that were looked into for a file by its name. */
+  listed: Map<string, Map<string, DirectoryEntry>>;
 }
 
 function isReleaseIn(found: Found, folder: string): boolean {
@@ -161,7 +164,13 @@ function addUnreadable(found: Found, path: string, error: unknown, group = path)
 
 /** A file that firn knows by its name. Nothing where there is none. */
 function addFile(found: Found, path: string, kind: Kind): void {
-  const entry = listOf(found, dirname(path))?.find(({ name }) => name === basename(path));
+  const folder = dirname(path);
+  // Thousands of inputs may lie in one folder.
+  if (!found.listed.has(folder)) {
+    const entries = (listOf(found, folder) ?? []).filter(({ notUtf8 }) => !notUtf8);
+    found.listed.set(folder, new Map(entries.map((entry) => [entry.name, entry] as const)));
+  }
+  const entry = found.listed.get(folder)?.get(basename(path));
   if (entry?.kind === 'link') addUnusable(found, { path, reason: LINKED });
   else if (entry !== undefined) addEntry(found, path, entry, kind);
 }
