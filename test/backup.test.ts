@@ -16,6 +16,7 @@ import {
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { BackupRequest } from '../src/backup/backup.js';
 import { verifyBag } from '../src/backup/verify-bag.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
@@ -204,6 +205,44 @@ test('what left the project stays, until it is pruned', async () => {
   project.remove('rules');
   await backupHere(project, { prune: true });
   assert.not.ok(project.exists(`${BAG}/data/rules`), 'no empty folder stays');
+});
+
+test('a damaged copy of a file that left the project is told: by size and date, with --check always', async () => {
+  const project = await built();
+  for (const name of ['a', 'b', 'c', 'd']) project.write(`rules/${name}.mjs`, 'good');
+  utimesSync(project.path('rules/a.mjs'), 1000, 1000);
+  await backupHere(project);
+  project.remove('rules');
+  await backupHere(project);
+  const copy = (name: string): string => `${BAG}/data/rules/${name}.mjs`;
+  project.write(copy('a'), 'evil');
+  utimesSync(project.path(copy('a')), 1000, 1000);
+  project.write(copy('b'), 'cut');
+  project.write(copy('c'), 'evil');
+  utimesSync(project.path(copy('d')), 1, 1);
+  const damaged = async (more: Partial<BackupRequest>): Promise<string[]> =>
+    (await backupHere(project, more)).problems.map(({ path, message }) => {
+      assert.is(message, 'its copy in the backup is damaged, and it is not in the project any more');
+      return path;
+    });
+  assert.equal(await damaged({}), ['rules/b.mjs', 'rules/c.mjs']);
+  assert.equal(await damaged({ check: true, dryRun: true }), ['rules/a.mjs', 'rules/b.mjs', 'rules/c.mjs']);
+  assert.equal(await damaged({ check: true, prune: true }), []);
+  await assertValid(project.path(BAG));
+});
+
+test('a copy that cannot be read is made anew', async () => {
+  const project = await built();
+  await backupHere(project);
+  const port: Port = {
+    ...disk,
+    open: (path) =>
+      path === project.path(`${BAG}/data/pipeline.yaml`)
+        ? Promise.reject(Object.assign(new Error('no'), { code: 'EIO' }))
+        : disk.open(path),
+  };
+  const { copied, repaired, problems } = await backupHere(project, { check: true, port });
+  assert.equal([copied, repaired, problems], [['pipeline.yaml'], ['pipeline.yaml'], []]);
 });
 
 test('a file where a folder was has to wait until that is pruned', async () => {

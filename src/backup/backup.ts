@@ -14,6 +14,7 @@ import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import { releasesFolders } from '../release/find.js';
 import { Workers } from '../workers/pool.js';
+import { checkRetained } from './check-retained.js';
 import { ALGORITHMS, BAG_LOCK, checkDestination, isBelow, payloadPath, readBackup } from './destination.js';
 import { judgeGroups } from './judge-groups.js';
 import type { Extra, Notes } from './notes.js';
@@ -169,6 +170,7 @@ async function update(work: Work, completed: boolean): Promise<BackupResult> {
     if (work.dryRun === true) await stageFiles(work, state);
     else await holdProject(held, () => stageFiles(work, state));
     if (work.dryRun !== true) await judgeGroups(work, state);
+    await checkRetained(work, state);
     const notes = settle(work, state);
     if (work.dryRun !== true && !isUpToDate(state, notes)) {
       await verifyStaged(work, state);
