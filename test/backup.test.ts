@@ -759,6 +759,23 @@ test('a link in the place of what belongs into a backup is a problem, and costs 
   assert.is((await new TestProject().firn('-C', project.root, 'backup', 'other')).code, 1);
 });
 
+test('a folder behind a link that leads nowhere keeps its copies: its disk may come back', async () => {
+  const project = await built();
+  await backupHere(project, { include: ['runs'] });
+  const before = project.digests(`${BAG}/data`);
+  for (const folder of ['data', 'consolidated_data']) {
+    project.remove(folder);
+    symlinkSync(`/nowhere/${folder}`, project.path(folder));
+  }
+  const { problems, pruned } = await backupHere(project, { prune: true });
+  assert.equal(
+    problems,
+    ['data', 'consolidated_data'].map((path) => ({ path, message: 'is a link that leads nowhere' })),
+  );
+  assert.equal(pruned, []);
+  assert.equal(project.digests(`${BAG}/data`), before);
+});
+
 test('a folder that may not be read keeps its copies, and the others from nothing', async () => {
   const project = await built();
   project.write('rules/a.mjs', 'a');

@@ -5,6 +5,7 @@
 import { basename, dirname, join, relative } from 'node:path';
 import type { StepGraph } from '../engine/graph.js';
 import { errnoOf } from '../errors.js';
+import { linkOnTheWay } from '../files/inside.js';
 import type { DirectoryEntry, ReadPort } from '../files/port.js';
 import { isTemporary } from '../files/temporary.js';
 import type { Pipeline } from '../pipeline/load.js';
@@ -147,10 +148,16 @@ function isReleaseIn(found: Found, folder: string): boolean {
   }
 }
 
-/** What is in a folder; where it may not be read, that is told, and the backup keeps what it has of it. */
+/** What is in a folder; where it cannot be read now, that is told, and the backup keeps what it has of it. */
 function listOf(found: Found, folder: string, group = folder): DirectoryEntry[] | undefined {
+  const { port, root } = found;
   try {
-    return found.port.list(join(found.root, folder));
+    const entries = port.list(join(root, folder));
+    if (entries.length > 0 || port.stat(join(root, folder)) !== undefined) return entries;
+    const link = linkOnTheWay(port, root, folder);
+    if (link !== undefined)
+      addUnusable(found, { path: link, reason: 'is a link that leads nowhere', group: link });
+    return entries;
   } catch (error) {
     addUnreadable(found, folder, error, group);
     return undefined;
