@@ -25,8 +25,7 @@ import { filesIn, olderNames, SUMS_FILE } from './names.js';
 import { archiveLabel, underFinalName } from './place.js';
 import { padding, type TarMember, tarEnd, tarHeader } from './tar.js';
 
-export const ARCHIVE_KINDS = ['tar.gz', 'zip'] as const;
-export type ArchiveKind = (typeof ARCHIVE_KINDS)[number];
+export type ArchiveKind = 'tar.gz' | 'zip';
 
 export interface ArchiveRequest {
   port: Port;
@@ -60,7 +59,7 @@ const REGULAR = 0o100000;
 /** Magic, deflate, no flags, no time, nothing about speed, unknown system (RFC 1952, section 2.3). */
 const GZIP_HEADER = Uint8Array.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 
-export function archivePath(directory: string, stem: string, kind: ArchiveKind): string {
+function archivePath(directory: string, stem: string, kind: ArchiveKind): string {
   return join(dirname(directory), `${stem}.${kind}`);
 }
 

@@ -99,7 +99,7 @@ export async function sweepReleases(port: Port, folder: string): Promise<void> {
 }
 
 /** Removes a directory that may be closed for writing; for those who are not root that takes its mode first. */
-export async function removeReadOnly(port: Port, directory: string): Promise<void> {
+async function removeReadOnly(port: Port, directory: string): Promise<void> {
   await port.setMode(directory, OPEN_MODE);
   for (const { name, kind } of port.list(directory)) {
     if (kind === 'directory') await removeReadOnly(port, join(directory, name));
