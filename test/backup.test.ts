@@ -14,13 +14,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { BackupRequest } from '../src/backup/backup.js';
+import { copyFile } from '../src/backup/copy.js';
 import { verifyBag } from '../src/backup/verify-bag.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
 import { textOf } from '../src/system-errors.js';
+import type { Workers } from '../src/workers/pool.js';
 import { BAG, backupHere } from './rig/backups.js';
 import { makeBag, problemsByRfc } from './rig/bags.js';
 import { FaultyPort } from './rig/faulty-port.js';
@@ -701,6 +704,39 @@ test('a disk that takes two names for one', async () => {
     () => assert.unreachable(),
     (error) => assert.match(error.format(), /takes two names of the project for one\n.*Rename one/),
   );
+});
+
+test('a copy whose hash fails is not closed, nor its memory handed on, while it is written', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'from'), Buffer.alloc(2 * 1024 * 1024));
+  const events: string[] = [];
+  const port: Port = {
+    ...disk,
+    create: async (path) => {
+      const handle = await disk.create(path);
+      return {
+        path,
+        sync: () => handle.sync(),
+        close: () => {
+          events.push('closed');
+          return handle.close();
+        },
+        async write(data) {
+          await nextTurn();
+          await handle.write(data);
+          events.push('written');
+        },
+      };
+    },
+  };
+  const thread = { held: 0, call: () => Promise.reject(new Error('a worker thread ended early')) };
+  const workers = { idlest: () => thread } as unknown as Workers;
+  await copyFile(port, join(folder, 'from'), join(folder, 'to'), { algorithms: ['sha256'], workers }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(error.message, /ended early/),
+  );
+  assert.equal(events, ['written', 'closed']);
+  assert.equal(readdirSync(folder), ['from']);
 });
 
 test('a copy that is not what was written is noticed', async () => {
