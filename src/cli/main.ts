@@ -1,6 +1,7 @@
 /** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
+import { disk } from '../files/disk.js';
 import { textOf } from '../system-errors.js';
 import { areThreadsBusy } from '../workers/pool.js';
 import { isGitHubLog, neutral, neutralJson, placeOf, workflowCommand } from './github.js';
@@ -48,6 +49,9 @@ export function globalOptions(command: Command): GlobalOptions {
   return { directory: '.' };
 }
 
+/** Of the flags of an open file, by fcntl(2): which part says what it is open for, and what that is for writing alone. */
+const O_ACCMODE = 3;
+const O_WRONLY = 1;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
@@ -62,6 +66,7 @@ export async function act(
   const abort = new AbortController();
   let first: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP' && isUnderNohup()) return;
     // The second one leaves at once.
     if (abort.signal.aborted) leave(signal);
     first = signal;
@@ -81,6 +86,17 @@ export async function act(
   if (abort.signal.aborted && !(endsBySignal && code !== undefined)) process.exitCode = EXIT.interrupted;
   // On its way out Node puts the terminal back as it was, and aborts where it cannot.
   if (first === 'SIGHUP' && isOnTerminal()) process.kill(process.pid, first);
+}
+
+/**
+ * Whether `nohup` has started it, so that it goes on when the terminal is closed. Node takes back that SIGHUP is ignored,
+ * before any of our code runs. What stays: the input that GNU nohup opens for writing alone, so that nobody reads it, and
+ * the name of the program, which bash and zsh leave in `_`.
+ */
+function isUnderNohup(): boolean {
+  if (process.env._?.split('/').at(-1) === 'nohup') return true;
+  const flags = /^flags:\s*([0-7]+)$/m.exec(disk.readText('/proc/self/fdinfo/0') ?? '');
+  return flags !== null && (Number.parseInt(flags[1], 8) & O_ACCMODE) === O_WRONLY;
 }
 
 function isOnTerminal(): boolean {
