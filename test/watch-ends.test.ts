@@ -362,12 +362,15 @@ test('a listener that throws ends it, wherever that is', async () => {
   const project = new TestProject(PIPELINE);
   await project.writeRun('A/r1', { seed: 1 });
   for (const type of ['watching', 'build', 'idle']) {
+    let thrown = 0;
     const watch = watchProject({
       directory: project.root,
       signal: new AbortController().signal,
       settleMs: 50,
       onEvent(event) {
-        if (event.type === type) throw new Error(`at ${type}`);
+        if (event.type !== type && thrown === 0) return;
+        thrown += 1;
+        throw new Error(`at ${type}`);
       },
     });
     const error = await watch.then(
@@ -375,6 +378,7 @@ test('a listener that throws ends it, wherever that is', async () => {
       (error: Error) => error,
     );
     assert.is(error?.message, `at ${type}`);
+    assert.is(thrown, 1, 'it is told nothing more');
     assert.equal(project.leftovers(), []);
     assert.not.ok(project.exists('cache/lock'));
   }

@@ -5,6 +5,7 @@
  */
 import { relative, resolve, sep } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { checkNumber, checkWholeNumber } from '../check-number.js';
 import type { BuildSummary } from '../engine/events.js';
 import { Failures } from '../engine/failures.js';
 import { errnoOf } from '../errors.js';
@@ -101,6 +102,10 @@ class Watch {
   ) {
     const { targets = [], settleMs = SETTLE_MS, pollMs } = options;
     const { port = disk, now = Date.now } = place;
+    checkWholeNumber('jobs', options.jobs, 1);
+    checkNumber('settleMs', settleMs, 0);
+    checkNumber('pollMs', pollMs, 1);
+    checkNumber('rescanMs', options.rescanMs, 1);
     this.root = resolve(options.directory);
     this.port = port;
     this.settleMs = settleMs;
@@ -112,6 +117,7 @@ class Watch {
   }
 
   private readonly tell = (event: WatchEvent): void => {
+    if (this.broken.signal.aborted) return;
     try {
       this.options.onEvent(event);
     } catch (error) {
