@@ -113,9 +113,15 @@ function leave(signal: NodeJS.Signals): void {
 
 /** The text of an error for people: safe for a terminal, and with paths as seen from here. */
 export function errorText(error: unknown): string {
-  const here = `${process.cwd()}/`;
-  const text = textOf(error);
-  return safeLines(here === '//' ? text : text.replaceAll(here, ''));
+  return safeLines(fromHere(textOf(error), process.cwd()));
+}
+
+/** Paths in a text as seen from a folder. Only where one begins: `/data/` is in the middle of `/mnt/data/runs` as well. */
+function fromHere(text: string, folder: string): string {
+  if (folder === '/') return text;
+  return text
+    .split(`${folder}/`)
+    .reduce((seen, rest) => seen + (/^[\s"'`(=]?$/.test(seen.slice(-1)) ? '' : `${folder}/`) + rest);
 }
 
 /** Says what went wrong; the exit code that stands for it. */
