@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
+import { textOf } from '../src/system-errors.js';
 import type { WatchEvent } from '../src/watch/events.js';
 import { type WatchPlace, watchProject } from '../src/watch/watch.js';
 import { Gate } from './rig/gate.js';
@@ -343,7 +344,7 @@ async function library(
   };
   const watch = watchProject(options, place);
   let at = 0;
-  await work(async (holds) => {
+  const worked = work(async (holds) => {
     for (;;) {
       while (at < events.length) if (holds(events[at++])) return events[at - 1];
       await new Promise<void>((resolve) => {
@@ -351,6 +352,7 @@ async function library(
       });
     }
   });
+  await Promise.race([worked, watch]);
   end.abort();
   assert.equal(await watch, { interrupted: false });
 }
@@ -382,6 +384,29 @@ test('a listener that throws ends it, wherever that is', async () => {
     assert.equal(project.leftovers(), []);
     assert.not.ok(project.exists('cache/lock'));
   }
+});
+
+test('a lock that cannot be looked at is told, and ends nothing', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1', { seed: 1 });
+  let isRefused = false;
+  const port = Object.assign(Object.create(disk), {
+    list(path: string) {
+      if (isRefused && path.endsWith('cache/lock'))
+        throw Object.assign(new Error('ESTALE: stale file handle'), { code: 'ESTALE' });
+      return disk.list(path);
+    },
+  });
+  await library(project, { port }, async (until) => {
+    await until(isBuilt);
+    isRefused = true;
+    await project.writeRun('A/r2', { seed: 2 });
+    const told = await until(({ type }) => type === 'problem');
+    assert.match(textOf((told as { error: unknown }).error), 'ESTALE');
+    isRefused = false;
+    await project.writeRun('A/r3', { seed: 3 });
+    await until(({ type }) => type === 'mended');
+  });
 });
 
 test('on a network file system it polls, and says why', async () => {

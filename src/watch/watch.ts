@@ -218,9 +218,14 @@ class Watch {
     this.settlingSince = unsettled.some(isAboutToSettle) ? (this.settlingSince ?? at) : undefined;
     const { settlingSince: since, settleMs, lastBuildMs = 0 } = this;
     if (!isTimeToBuild({ at, since, settleMs, lastBuildMs })) return false;
-    if (await this.waitForOthers(project)) {
-      // What was seen before is out of date.
-      this.alarm.hint();
+    try {
+      if (await this.waitForOthers(project)) {
+        // What was seen before is out of date.
+        this.alarm.hint();
+        return false;
+      }
+    } catch (error) {
+      this.cannotBegin(error);
       return false;
     }
     this.settlingSince = undefined;
@@ -263,11 +268,15 @@ class Watch {
       return { summary, hasStarted };
     } catch (error) {
       if (signal.aborted) return { hasStarted };
-      // What keeps the first build from beginning will hardly go by itself.
-      if (this.lastBuildMs === undefined) throw error;
-      this.told.problem('build', error, false);
+      this.cannotBegin(error);
       return { hasStarted };
     }
+  }
+
+  /** What keeps the first build from beginning will hardly go by itself. */
+  private cannotBegin(error: unknown): void {
+    if (this.lastBuildMs === undefined) throw error;
+    this.told.problem('build', error, false);
   }
 
   /** Whether somebody else was building. Also ends with the watch. */
