@@ -157,12 +157,14 @@ test('the tarball holds the program, the library with its types, and no test', a
     'dist/firn.bundle.js',
     'dist/rules/consolidate.js',
     'docs/library.md',
+    // The guide says to copy it.
+    '.github/workflows/reference.yml',
     'LICENSE',
     'README.md',
   ])
     assert.ok(files.includes(name), name);
   assert.equal(
-    files.filter((name) => /^(test|src|scripts|bench|dist\/(test|bench|scripts))\//.test(name)),
+    files.filter((name) => /^(test|src|scripts|bench|dist\/(test|bench|scripts))\/|\.map$/.test(name)),
     [],
   );
   const project = await lab();
