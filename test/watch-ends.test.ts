@@ -386,6 +386,21 @@ test('a listener that throws ends it, wherever that is', async () => {
   }
 });
 
+test('an original that a step may remove is still an input, and watched', async () => {
+  const project = new TestProject(
+    PIPELINE.replace('targets:', 'targets:\n  compressed: {rule: compress, with: {delete-original: true}}'),
+  );
+  // Too small for its copy to be smaller, so it stays.
+  await project.writeRun('A/r1', { seed: 1 });
+  await library(project, { rescanMs: 1_000_000 }, async (until) => {
+    await until(isBuilt);
+    await until(({ type }) => type === 'idle');
+    const values = await project.writeRun('A/r1', { seed: 2 });
+    await until(isBuilt);
+    assert.equal(project.reference().rowsOf('A/r1'), values);
+  });
+});
+
 test('a lock that cannot be looked at is told, and ends nothing', async () => {
   const project = new TestProject(PIPELINE);
   await project.writeRun('A/r1', { seed: 1 });
