@@ -1,49 +1,22 @@
 /**
- * The cache of a project: what is in it, and what of that nothing needs any more. Stored outputs serve going back to an
+ * The cache of a project: what of it nothing needs any more. Stored outputs serve going back to an
  * earlier state, so what some record could still restore is needed, unless it was not used for longer than people say.
  * Nothing outside `cache/` is touched, and nothing in it that is not firn's.
  */
-import { join, relative } from 'node:path';
-import { journalIn, lockIn, type OpenContext, openContext } from './engine/context.js';
-import { describeHolder, readLock } from './engine/lock.js';
+import { join } from 'node:path';
+import { expectOwn, foreignIn, isUnfinished } from './cache-contents.js';
+import { type OpenContext, openContext } from './engine/context.js';
 import { openRecovered } from './engine/plan.js';
 import { acquireBuildLock } from './engine/recover.js';
 import type { StepRecord } from './engine/types.js';
-import { FirnError } from './errors.js';
 import type { ReadPort } from './files/port.js';
 import { removeTree, unlinkIfThere } from './files/remove.js';
 import { TEMPORARY_PREFIX } from './files/temporary.js';
-import { CACHE_FOLDER } from './pipeline/project-path.js';
 import { cacheDirectory, engineOptions, type Project } from './project.js';
 
 const DAY_MS = 86_400_000;
-/** In cache/, besides what is not finished. */
-const KNOWN = new Set([
-  'records.jsonl',
-  'digests.jsonl',
-  'pipeline.jsonl',
-  'fresh.jsonl',
-  'objects',
-  'journal',
-  'lock',
-  'unswept',
-]);
 /** Of processes that want the lock; the lock itself looks after them. */
 const WANTS_LOCK = `${TEMPORARY_PREFIX}lock-`;
-
-export interface CacheInfo {
-  /** bytes; 0 when there is no such file */
-  records: { steps: number; earlier: number; bytes: number };
-  digests: { bytes: number };
-  /** `limit`: bytes that stored outputs may take. `oldest`: when the longest unused was last used, in ms since 1970. */
-  objects: { count: number; bytes: number; limit: number; oldest: number | null };
-  /** Commits that a killed build had decided, which the next one completes. */
-  pending: number;
-  /** Who holds the lock. */
-  holder: string | null;
-  /** What is not firn's, by its name in cache/. */
-  foreign: string[];
-}
 
 export interface Garbage {
   /** Absolute path, and why it is not needed. */
@@ -61,39 +34,6 @@ export interface GarbageOptions {
   /** Stored outputs that were not used for so long go as well, in milliseconds. */
   olderThanMs?: number | undefined;
   signal: AbortSignal;
-}
-
-export function cacheInfo(project: Project, signal: AbortSignal): CacheInfo {
-  const { port, pipeline } = project;
-  const cache = expectOwn(project);
-  const { records, store } = openContext(engineOptions(project, { signal }), false);
-  const objects = store.objects();
-  const bytesOf = (name: string): number => port.stat(join(cache, name))?.size ?? 0;
-  const histories = [...records.histories().values()];
-  const found = readLock(port, lockIn(cache));
-  return {
-    records: {
-      steps: histories.length,
-      earlier: histories.reduce((sum, list) => sum + list.length - 1, 0),
-      bytes: bytesOf('records.jsonl'),
-    },
-    digests: { bytes: bytesOf('digests.jsonl') },
-    objects: {
-      count: objects.length,
-      bytes: objects.reduce((sum, { size }) => sum + size, 0),
-      limit: pipeline.cacheLimit,
-      oldest:
-        objects.length === 0
-          ? null
-          : Number(
-              objects.reduce((least, { used }) => (used < least ? used : least), objects[0].used) /
-                1_000_000n,
-            ),
-    },
-    pending: port.list(journalIn(cache)).length,
-    holder: found === undefined ? null : describeHolder(found.holder),
-    foreign: foreignIn(port, cache),
-  };
 }
 
 /** What `collectGarbage` would remove. Writes nothing. */
@@ -238,8 +178,9 @@ function leftoversIn(
 ): Garbage['leftovers'] {
   const before = BigInt(now() - DAY_MS) * 1_000_000n;
   const found = copies.map(({ path, size }) => ({ path, bytes: size }));
-  for (const { name, kind } of port.list(cache)) {
-    if (!name.startsWith(TEMPORARY_PREFIX) || name.startsWith(WANTS_LOCK) || kind === 'link') continue;
+  for (const entry of port.list(cache)) {
+    const { name } = entry;
+    if (!isUnfinished(entry) || name.startsWith(WANTS_LOCK)) continue;
     const path = join(cache, name);
     const { bytes, changed } = weigh(port, path);
     if (changed < before) found.push({ path, bytes });
@@ -259,46 +200,4 @@ function weigh(port: ReadPort, path: string): { bytes: number; changed: bigint }
     if (inner.changed > changed) changed = inner.changed;
   }
   return { bytes, changed };
-}
-
-/** What firn does not know, also among the stored outputs; links are nobody's. */
-function foreignIn(port: ReadPort, cache: string): string[] {
-  const foreign: string[] = [];
-  for (const { name, kind } of port.list(cache)) {
-    if (kind === 'link' || (!KNOWN.has(name) && !name.startsWith(TEMPORARY_PREFIX))) foreign.push(name);
-  }
-  for (const { name, kind } of foreign.includes('objects') ? [] : port.list(join(cache, 'objects'))) {
-    if (kind !== 'directory' || !/^[0-9a-f]{2}$/.test(name)) {
-      foreign.push(`objects/${name}`);
-      continue;
-    }
-    for (const inner of port.list(join(cache, 'objects', name))) {
-      const isOurs =
-        inner.kind === 'file' &&
-        (/^[0-9a-f]{64}$/.test(inner.name) || inner.name.startsWith(TEMPORARY_PREFIX)) &&
-        (inner.name.startsWith(TEMPORARY_PREFIX) || inner.name.startsWith(name));
-      if (!isOurs) foreign.push(`objects/${name}/${inner.name}`);
-    }
-  }
-  return foreign;
-}
-
-/** The cache folder, which has to be in the project and not behind a link. */
-function expectOwn(project: Project): string {
-  const { port, root } = project;
-  const cache = cacheDirectory(project);
-  for (const path of [cache, join(cache, 'objects')]) {
-    const real = port.realPath(root);
-    const leads = port.realPath(path);
-    if (real === undefined || leads === undefined || leads === join(real, relative(root, path))) continue;
-    throw new FirnError(
-      'conflict',
-      `leads to ${leads}: it is a link, and nothing outside of ${CACHE_FOLDER}/ is touched`,
-      {
-        path,
-        advice: 'Replace the link by a folder, or mount that place as the folder.',
-      },
-    );
-  }
-  return cache;
 }

@@ -1,6 +1,7 @@
 /** A project on disk, loaded and expanded: what every command starts from. Prints nothing and changes nothing. */
 import { setMaxListeners } from 'node:events';
 import { dirname, join, relative, resolve } from 'node:path';
+import { checkWholeNumber } from './check-number.js';
 import { runBuild } from './engine/build.js';
 import { type BuildOptions, lockIn, recordsIn } from './engine/context.js';
 import type { BuildEvent, BuildSummary } from './engine/events.js';
@@ -236,6 +237,7 @@ export function engineOptions(project: Project, request: BuildRequest & Repeated
   // Every program that runs listens to it, and with -j 20 that is no leak.
   setMaxListeners(0, signal);
   checkTargets(project.pipeline, targets);
+  checkWholeNumber('jobs', request.jobs, 1);
   const forced = targets.length > 0 ? targets : [...project.pipeline.targets.keys()];
   return {
     port: project.port,

@@ -50,7 +50,7 @@ export interface Verifier {
 }
 
 /** The first that matches is asked. */
-export const VERIFIERS: readonly Verifier[] = [
+const VERIFIERS: readonly Verifier[] = [
   { what: 'bag', matches: isBag, verify: verifyAsBag },
   { what: 'release', matches: isRelease, verify: verifyAsRelease },
   { what: 'reference', matches: isReference, verify: verifyAsReference },

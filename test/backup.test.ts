@@ -13,11 +13,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import type { BackupRequest } from '../src/backup/backup.js';
+import { copyFile } from '../src/backup/copy.js';
 import { verifyBag } from '../src/backup/verify-bag.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
+import { textOf } from '../src/system-errors.js';
+import type { Workers } from '../src/workers/pool.js';
 import { BAG, backupHere } from './rig/backups.js';
 import { makeBag, problemsByRfc } from './rig/bags.js';
 import { FaultyPort } from './rig/faulty-port.js';
@@ -206,6 +211,44 @@ test('what left the project stays, until it is pruned', async () => {
   assert.not.ok(project.exists(`${BAG}/data/rules`), 'no empty folder stays');
 });
 
+test('a damaged copy of a file that left the project is told: by size and date, with --check always', async () => {
+  const project = await built();
+  for (const name of ['a', 'b', 'c', 'd']) project.write(`rules/${name}.mjs`, 'good');
+  utimesSync(project.path('rules/a.mjs'), 1000, 1000);
+  await backupHere(project);
+  project.remove('rules');
+  await backupHere(project);
+  const copy = (name: string): string => `${BAG}/data/rules/${name}.mjs`;
+  project.write(copy('a'), 'evil');
+  utimesSync(project.path(copy('a')), 1000, 1000);
+  project.write(copy('b'), 'cut');
+  project.write(copy('c'), 'evil');
+  utimesSync(project.path(copy('d')), 1, 1);
+  const damaged = async (more: Partial<BackupRequest>): Promise<string[]> =>
+    (await backupHere(project, more)).problems.map(({ path, message }) => {
+      assert.is(message, 'its copy in the backup is damaged, and it is not in the project any more');
+      return path;
+    });
+  assert.equal(await damaged({}), ['rules/b.mjs', 'rules/c.mjs']);
+  assert.equal(await damaged({ check: true, dryRun: true }), ['rules/a.mjs', 'rules/b.mjs', 'rules/c.mjs']);
+  assert.equal(await damaged({ check: true, prune: true }), []);
+  await assertValid(project.path(BAG));
+});
+
+test('a copy that cannot be read is made anew', async () => {
+  const project = await built();
+  await backupHere(project);
+  const port: Port = {
+    ...disk,
+    open: (path) =>
+      path === project.path(`${BAG}/data/pipeline.yaml`)
+        ? Promise.reject(Object.assign(new Error('no'), { code: 'EIO' }))
+        : disk.open(path),
+  };
+  const { copied, repaired, problems } = await backupHere(project, { check: true, port });
+  assert.equal([copied, repaired, problems], [['pipeline.yaml'], ['pipeline.yaml'], []]);
+});
+
 test('a file where a folder was has to wait until that is pruned', async () => {
   const project = await built();
   project.write('rules/a/b.mjs', 'b');
@@ -288,6 +331,9 @@ test('places where no backup may go', async () => {
   const link = join(temporaryFolder(), 'link');
   symlinkSync(project.path('cache'), link);
   assertRefused(await project.firn('backup', join(link, 'x')), 2, /is part of the project's own cache/);
+  const elsewhere = await built();
+  elsewhere.write('pipeline.yaml', `releases: tagged\n${PIPELINE}`);
+  assertRefused(await elsewhere.firn('backup', 'tagged/bag'), 2, /is part of the project's own tagged/);
   const full = temporaryFolder();
   writeFileSync(join(full, 'thesis.txt'), 'x');
   assertRefused(await project.firn('backup', full), 1, /is not empty, and no backup of firn/);
@@ -352,7 +398,7 @@ test('a reference whose files do not fit does not replace a good copy', async ()
   assert.match(stdout, /holds 5 files/);
   for (const path of REFERENCE) assert.is(project.sha256(`${BAG}/data/${path}`), good[`${BAG}/data/${path}`]);
   await assertValid(project.path(BAG));
-  project.write(REFERENCE[2], 'nonsense {');
+  project.write(REFERENCE[2], '{"made": "elsewhere"}');
   assert.is((await project.firn('backup', BAG)).code, 0, "other metadata is somebody else's");
 });
 
@@ -424,10 +470,14 @@ test('links are passed over and counted; names that are no text are told', async
   project.write('rules/a.mjs', 'a');
   symlinkSync('/etc/passwd', project.path('rules/link.mjs'));
   writeFileSync(Buffer.concat([Buffer.from(project.path('rules/')), Buffer.from([0xff])]), 'x');
+  const folder = Buffer.concat([Buffer.from(project.path('rules/d')), Buffer.from([0xff])]);
+  mkdirSync(folder);
+  writeFileSync(Buffer.concat([folder, Buffer.from('/x.mjs')]), 'x');
   const { code, stderr } = await project.firn('backup', BAG);
   assert.is(code, 1);
   assert.match(stderr, /passed over 1 link: nothing is read through links\n/);
   assert.match(stderr, /problem: rules\/\ufffd: has a name that is not UTF-8\n/);
+  assert.match(stderr, /problem: rules\/d\ufffd: has a name that is not UTF-8\n/);
   assert.equal(payload(project.path(BAG)), [...BASIC, 'rules/a.mjs']);
 });
 
@@ -523,6 +573,26 @@ test('an interrupted backup leaves the old one valid, and the next takes over it
   await assertValid(project.path(BAG));
 });
 
+test('a dry run beside an update that was cut off says that a backup completes it', async () => {
+  const project = await built();
+  await backupHere(project);
+  project.write('rules/new.mjs', 'x');
+  const { port } = new FaultyPort(({ what, path }) =>
+    what === 'rename' && path.endsWith('new.mjs')
+      ? () => Promise.reject(Object.assign(new Error('no'), { code: 'EIO' }))
+      : undefined,
+  );
+  await backupHere(project, { port }).then(
+    () => assert.unreachable(),
+    () => undefined,
+  );
+  await backupHere(project, { dryRun: true }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(error.format(), /was cut off.*\n.*`firn backup` or `firn restore` completes it/),
+  );
+  assert.ok((await backupHere(project)).completed);
+});
+
 test('copies of an interrupted backup that nobody wants any more go', async () => {
   const project = await built();
   await backupHere(project);
@@ -597,6 +667,19 @@ testWhere(test, mountLacks(), 'a disk that is really full', async () => {
   }
 });
 
+test('where the disk of the project is full, that is said and not that of the backup', async () => {
+  const project = await built();
+  const { port } = new FaultyPort(({ path }) =>
+    path.startsWith(project.path('cache'))
+      ? () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC', syscall: 'mkdir', path }))
+      : undefined,
+  );
+  await backupHere(project, { port }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(textOf(error), /cache: cannot be written to: the disk is full/),
+  );
+});
+
 test('a disk that takes two names for one', async () => {
   const project = await built();
   project.write('rules/A.mjs', 'a');
@@ -617,6 +700,39 @@ test('a disk that takes two names for one', async () => {
     () => assert.unreachable(),
     (error) => assert.match(error.format(), /takes two names of the project for one\n.*Rename one/),
   );
+});
+
+test('a copy whose hash fails is not closed, nor its memory handed on, while it is written', async () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'from'), Buffer.alloc(2 * 1024 * 1024));
+  const events: string[] = [];
+  const port: Port = {
+    ...disk,
+    create: async (path) => {
+      const handle = await disk.create(path);
+      return {
+        path,
+        sync: () => handle.sync(),
+        close: () => {
+          events.push('closed');
+          return handle.close();
+        },
+        async write(data) {
+          await nextTurn();
+          await handle.write(data);
+          events.push('written');
+        },
+      };
+    },
+  };
+  const thread = { held: 0, call: () => Promise.reject(new Error('a worker thread ended early')) };
+  const workers = { idlest: () => thread } as unknown as Workers;
+  await copyFile(port, join(folder, 'from'), join(folder, 'to'), { algorithms: ['sha256'], workers }).then(
+    () => assert.unreachable(),
+    (error) => assert.match(error.message, /ended early/),
+  );
+  assert.equal(events, ['written', 'closed']);
+  assert.equal(readdirSync(folder), ['from']);
 });
 
 test('a copy that is not what was written is noticed', async () => {
@@ -645,6 +761,132 @@ test('a copy that is not what was written is noticed', async () => {
   );
   assert.not.ok(project.exists(`${BAG}/manifest-sha256.txt`));
   await backupHere(project);
+  await assertValid(project.path(BAG));
+});
+
+test('a link in the place of what belongs into a backup is a problem, and costs no copy', async () => {
+  const project = await built();
+  await backupHere(project);
+  const before = project.digests(`${BAG}/data`);
+  // As people do who have a larger disk; one of the links leads nowhere while it is not mounted.
+  const away = temporaryFolder();
+  for (const [path, place] of [
+    [REFERENCE[0], join(away, 'gone.npy')],
+    ['pipeline.yaml', join(away, 'pipeline.yaml')],
+  ]) {
+    if (!place.includes('gone')) writeFileSync(place, project.read(path));
+    project.remove(path);
+    symlinkSync(place, project.path(path));
+  }
+  symlinkSync('consolidated_embeddings.npy', project.path('data/reference/reference_embeddings.npy'));
+  const { problems, links, pruned } = await backupHere(project, { prune: true });
+  const linked = 'is a link, and nothing is read through one: put the file itself there';
+  assert.equal(problems, [
+    { path: 'pipeline.yaml', message: linked },
+    { path: REFERENCE[0], message: linked },
+  ]);
+  assert.equal([links, pruned], [['data/reference/reference_embeddings.npy'], []]);
+  assert.equal(project.digests(`${BAG}/data`), before);
+  await assertValid(project.path(BAG));
+  assert.is((await new TestProject().firn('-C', project.root, 'backup', 'other')).code, 1);
+});
+
+test('a folder behind a link that leads nowhere keeps its copies: its disk may come back', async () => {
+  const project = await built();
+  await backupHere(project, { include: ['runs'] });
+  const before = project.digests(`${BAG}/data`);
+  for (const folder of ['data', 'consolidated_data']) {
+    project.remove(folder);
+    symlinkSync(`/nowhere/${folder}`, project.path(folder));
+  }
+  const { problems, pruned } = await backupHere(project, { prune: true });
+  assert.equal(
+    problems,
+    ['data', 'consolidated_data'].map((path) => ({ path, message: 'is a link that leads nowhere' })),
+  );
+  assert.equal(pruned, []);
+  assert.equal(project.digests(`${BAG}/data`), before);
+});
+
+test('a folder that may not be read keeps its copies, and the others from nothing', async () => {
+  const project = await built();
+  project.write('rules/a.mjs', 'a');
+  project.write('rules/lib/b.mjs', 'b');
+  assert.is((await project.firn('release', '1', '--date', '2024')).code, 0);
+  await backupHere(project);
+  project.write('rules/a.mjs', 'changed');
+  const closed = ['rules/lib', 'data/private', 'data/reference/releases/reference_1'];
+  mkdirSync(project.path('data/private'));
+  const port: Port = {
+    ...disk,
+    list: (path) => {
+      if (closed.some((folder) => path === project.path(folder)))
+        throw Object.assign(new Error('no'), { code: 'EACCES' });
+      return disk.list(path);
+    },
+  };
+  const { copied, problems, retained, pruned } = await backupHere(project, { port, prune: true });
+  assert.equal([copied, retained, pruned], [['rules/a.mjs'], [], []]);
+  assert.equal(
+    problems,
+    closed.map((path) => ({ path, message: 'cannot be read: permission denied (EACCES)' })),
+  );
+  await assertValid(project.path(BAG));
+  assert.is(project.read(`${BAG}/data/rules/lib/b.mjs`).toString(), 'b');
+});
+
+test('metadata that was cut off does not replace a good copy', async () => {
+  const project = await built();
+  await backupHere(project);
+  const good = project.digests(`${BAG}/data`);
+  const whole = project.read(REFERENCE[2]);
+  for (const [bytes, what] of [
+    [0, 'nothing'],
+    [whole.length - 2, 'the end of the list of rows'],
+  ] as const) {
+    project.write(REFERENCE[2], whole.subarray(0, bytes));
+    const { problems } = await backupHere(project);
+    assert.equal(
+      problems.map(({ message }) => message),
+      ['consolidated_metadata.json is cut off, or no JSON; in the backup it stays as it was'],
+      what,
+    );
+    assert.equal(project.digests(`${BAG}/data`), good);
+  }
+});
+
+test('a damaged copy of a damaged original is told, and not called mended', async () => {
+  const project = await built();
+  assert.is((await project.firn('release', '1', '--date', '2024')).code, 0);
+  await backupHere(project);
+  const array = 'data/reference/releases/reference_1/reference_1.npy';
+  for (const path of [array, `${BAG}/data/${array}`]) {
+    const bytes = project.read(path);
+    bytes[200] ^= 1;
+    chmodSync(project.path(path), 0o644);
+    project.write(path, bytes);
+  }
+  const { repaired, problems } = await backupHere(project, { check: true });
+  assert.equal(repaired, []);
+  assert.equal(
+    problems.map(({ path, message }) => `${path}: ${message}`),
+    [
+      'data/reference/releases/reference_1: reference_1.npy is not what SHA256SUMS says; in the backup it stays as it was',
+      `${array}: its copy in the backup is damaged or lost, and stays so`,
+    ],
+  );
+});
+
+test('links among the copies of an interrupted backup get no name', async () => {
+  const project = await built();
+  const outside = join(temporaryFolder(), 'outside.yaml');
+  writeFileSync(outside, project.read('pipeline.yaml'));
+  const staged = project.path(`${BAG}/.firn-backup/data`);
+  mkdirSync(join(staged, 'data/reference'), { recursive: true });
+  symlinkSync(outside, join(staged, 'pipeline.yaml'));
+  symlinkSync(join(outside, 'nowhere'), join(staged, REFERENCE[0]));
+  const { problems } = await backupHere(project);
+  assert.equal(problems, []);
   await assertValid(project.path(BAG));
 });
 

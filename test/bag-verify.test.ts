@@ -15,6 +15,7 @@ import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { type VerifiedBag, verifyBag } from '../src/backup/verify-bag.js';
 import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
 import { Workers } from '../src/workers/pool.js';
 import { hex, makeBag, problemsByRfc } from './rig/bags.js';
 import { temporaryFolder } from './rig/folder.js';
@@ -73,6 +74,43 @@ test('valid bags of all versions and algorithms', async () => {
       assert.equal([result.files, result.bytes, result.algorithms], [2, 5, [algorithm]]);
     }
   }
+});
+
+test('two manifests of one algorithm both count', async () => {
+  for (const [wrong, files] of [
+    ['manifest-SHA256.txt', {}],
+    ['manifest-sha256.txt', { 'manifest-SHA256.txt': `${hex('sha256', 'hello')}  data/a.txt\n` }],
+  ] as const) {
+    const dir = makeBag({ files: { ...files, [wrong]: `${'0'.repeat(64)}  data/a.txt\n` } });
+    const { findings } = await assertErrors(dir, 'checksum data/a.txt');
+    assert.match(findings[0].message, new RegExp(wrong));
+    assert.is((await verify(dir, { checksums: 'one' })).valid, false);
+  }
+});
+
+test('what may not be looked at, or has a name that no file can have, is a finding', async () => {
+  const dir = makeBag({ payload: { 'data/a.txt': 'hello', 'data/b/c.txt': 'x' } });
+  const long = `data/${'x'.repeat(300)}`;
+  appendFileSync(join(dir, 'manifest-sha256.txt'), `${'0'.repeat(64)}  ${long}\n`);
+  const denied = <T>(path: string, look: (path: string) => T): T => {
+    if (path.startsWith(join(dir, 'data/b'))) throw Object.assign(new Error('no'), { code: 'EACCES' });
+    return look(path);
+  };
+  const port: Port = {
+    ...disk,
+    list: (path) => denied(path, disk.list),
+    stat: (path) => denied(path, disk.stat),
+  };
+  const result = await verifyBag(port, dir);
+  assert.equal(errorsOf(result), ['unreadable data/b', 'unreadable data/b/c.txt', `unreadable ${long}`]);
+});
+
+test('a folder whose name is no text hides nothing', async () => {
+  const dir = makeBag();
+  const folder = Buffer.concat([Buffer.from(join(dir, 'data/d')), Buffer.from([0xff])]);
+  mkdirSync(folder);
+  writeFileSync(Buffer.concat([folder, Buffer.from('/hidden')]), 'x');
+  await assertErrors(dir, 'unreadable data/d\ufffd');
 });
 
 oracleTest(test, ['hashlib'], 'what Python calls valid by the RFC, and what it does not', async () => {

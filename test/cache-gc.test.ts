@@ -1,5 +1,5 @@
 /** `firn cache info` and `firn cache gc`: what nothing needs leaves, and what could be the only copy stays. */
-import { readdirSync, renameSync, symlinkSync, utimesSync } from 'node:fs';
+import { mkdirSync, readdirSync, renameSync, symlinkSync, utimesSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { parse, TestProject } from './rig/project.js';
@@ -175,6 +175,10 @@ test('leftovers go: half copies at once, other programs’ only after a day; wha
   project.write(`${folder}/notes.txt`, 'mine');
   symlinkSync(project.path('data'), project.path('cache/linked'));
   const old = Date.now() / 1000 - 2 * 86_400;
+  // No program of ours makes a name that is no text, and nobody could remove it by what is shown of it.
+  const odd = Buffer.concat([Buffer.from(project.path('cache/.firn-')), Buffer.from([0xff])]);
+  mkdirSync(odd);
+  utimesSync(odd, old, old);
   for (const path of [
     'cache/.firn-tmp-aaaaaaaaaaaa',
     'cache/.firn-verify-bbbbbbbbbbbb/embeddings.npy',
@@ -188,7 +192,7 @@ test('leftovers go: half copies at once, other programs’ only after a day; wha
     'cache/.firn-verify-bbbbbbbbbbbb',
     `${folder}/.firn-tmp-0123456789ab`,
   ]);
-  assert.equal(done.foreign.sort(), ['linked', 'notes.txt', `${folder.slice(6)}/notes.txt`]);
+  assert.equal(done.foreign.sort(), ['.firn-\ufffd', 'linked', 'notes.txt', `${folder.slice(6)}/notes.txt`]);
   assert.ok(project.exists('cache/.firn-verify-cccccccccccc/embeddings.npy'));
   assert.ok(project.exists('cache/linked') && project.exists('cache/notes.txt'));
   assert.equal(project.snapshot('data'), data);

@@ -1,6 +1,7 @@
 /** What the program prints: to which stream, safe for a terminal, and into pipes and disks that do not take it. */
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { formatSeconds } from '../src/cli/text.js';
 import { TestProject } from './rig/project.js';
 import { forAll, shell } from './rig/running.js';
 
@@ -83,6 +84,30 @@ test('output that cannot be written is a failure', async () => {
   const { code, stderr } = shell(here, 'firn status > /dev/full');
   assert.is(code, 1);
   assert.match(stderr, /^firn: .*ENOSPC/);
+});
+
+test('a path is shown from here where it begins, and is no other where here is in its middle', async () => {
+  const project = new TestProject();
+  const lab = `x${project.root}/lab`;
+  project.write(`${lab}/note`, '');
+  const { code, stderr } = await project.firn('-C', lab, 'status');
+  assert.is(code, 2);
+  assert.match(stderr, `firn: ${lab}: there is no pipeline.yaml here`);
+});
+
+test('times are rounded before they are cut into minutes', () => {
+  const shown = [0.0949, 0.095, 59.94, 59.96, 119.4, 119.7, 3599.4, 3599.7, 7199.7].map(formatSeconds);
+  assert.equal(shown, [
+    '95 ms',
+    '0.1 s',
+    '59.9 s',
+    '1 min 0 s',
+    '1 min 59 s',
+    '2 min 0 s',
+    '59 min 59 s',
+    '1 h 0 min',
+    '2 h 0 min',
+  ]);
 });
 
 test.run();

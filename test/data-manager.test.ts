@@ -105,6 +105,8 @@ test('runs are filtered as in pipeline.yaml, by text, and cut off', async () => 
   assert.equal(await found({ text: 'nowhere' }), []);
   assert.is((await data.run('Soil/2024-11-21')).version, 'v1');
   assert.is((await failure(data.discoverRuns({ olderThan: 'soon' }))).kind, 'usage');
+  for (const limit of [Number.NaN, -1, 1.5])
+    assert.is((await failure(data.discoverRuns({ limit }))).kind, 'usage');
 });
 
 test('a run is found by its name and by the path of its folder', async () => {
@@ -191,6 +193,7 @@ test('blocks hold every row once and stay as they are, and rows can be asked for
     run.row(-1),
     run.row(0.5),
     run.blocks({ from: 5, to: 500 })[Symbol.asyncIterator]().next(),
+    ...[Number.NaN, 0, 1.5].map((blockRows) => run.blocks({ blockRows })[Symbol.asyncIterator]().next()),
   ]) {
     assert.is((await failure(wrong)).kind, 'usage');
   }

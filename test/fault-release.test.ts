@@ -2,6 +2,7 @@
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { collectGarbage, findGarbage } from '../src/cache.js';
+import type { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
 import type { Port } from '../src/files/port.js';
 import { openProject, projectPlaces } from '../src/project.js';
@@ -11,6 +12,7 @@ import { Workers } from '../src/workers/pool.js';
 import { PIPELINE, RELEASES } from './release-rig.js';
 import { aheadOfFiles, buildHere, nothingToDo } from './rig/build-here.js';
 import { faultTests, type States } from './rig/faults.js';
+import { FaultyPort } from './rig/faulty-port.js';
 import { removeFolder } from './rig/folder.js';
 import { TestProject } from './rig/project.js';
 
@@ -114,6 +116,28 @@ test('interrupted at any time, nothing is left, and the lock is free', async () 
     assert.not.ok(copy.exists('cache/lock'), `after ${after}`);
     assert.equal(copy.leftovers(), [], `after ${after}`);
     await take(copy, disk);
+    removeFolder(copy.root);
+  }
+});
+
+test('a disk that is full names the release, and the archive, as people know them', async () => {
+  const project = await built();
+  for (const [hidden, named] of [
+    ['/.firn-release-', `${DIRECTORY}/reference_2024-11.npy`],
+    ['/.firn-archive-', `${DIRECTORY}.tar.gz`],
+  ]) {
+    const copy = project.clone();
+    const { port } = new FaultyPort(({ what, path }) =>
+      what === 'write' && path.includes(hidden)
+        ? () => Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }))
+        : undefined,
+    );
+    const error = await take(copy, port).then(
+      () => undefined,
+      (thrown: FirnError) => thrown,
+    );
+    assert.is(error?.path, copy.path(named));
+    assert.match(String(error?.message), /disk is full/);
     removeFolder(copy.root);
   }
 });

@@ -2,11 +2,15 @@
  * Builds in the log of GitHub Actions, read by the rules of its runner (ActionCommand.cs and ActionCommandManager.cs of
  * github.com/actions/runner): what firn means to say arrives, and no name and no program's line becomes a command.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import fc from 'fast-check';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { neutral, neutralJson, workflowCommand } from '../src/cli/github.js';
+import { temporaryFolder } from './rig/folder.js';
 import { type Finished, parse, TestProject } from './rig/project.js';
 import { shell } from './rig/running.js';
 
@@ -440,6 +444,20 @@ test('with thousands of steps the summary stays below what GitHub takes', async 
   const { text } = await page(project, 'build', '--json');
   assert.ok(Buffer.byteLength(text) < 1024 * 1024);
   assert.match(text, /\nand 200 more steps\n/);
+});
+
+test('compiling firn adds nothing to the page of a job', () => {
+  const root = temporaryFolder();
+  const repository = fileURLToPath(new URL('../../', import.meta.url));
+  for (const name of ['src', 'rules', 'scripts'])
+    cpSync(join(repository, 'dist', name), join(root, 'dist', name), { recursive: true });
+  for (const name of ['node_modules', 'package.json']) symlinkSync(join(repository, name), join(root, name));
+  const summary = join(root, 'summary.md');
+  execFileSync(process.execPath, [join(root, 'dist/scripts/bundle.js')], {
+    env: { ...process.env, GITHUB_ACTIONS: 'true', GITHUB_STEP_SUMMARY: summary },
+  });
+  assert.ok(existsSync(join(root, 'dist/firn.bundle.cache')));
+  assert.not.ok(existsSync(summary));
 });
 
 test('an interrupted build closes its groups', async () => {

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { type BuildEvent, FirnError, openProject } from '../src/index.js';
+import { type BuildEvent, diagnose, FirnError, openProject } from '../src/index.js';
 import { TestProject } from './rig/project.js';
 
 const test = suite('library');
@@ -304,6 +304,31 @@ test('a watch builds what comes, and ends with the signal', async () => {
   await came;
   assert.is(interrupted, false);
   assert.is((await project.plan()).upToDate, true);
+});
+
+test('what is left out by name is left out', async () => {
+  const error = await rejection(diagnose({ directory: undefined, full: undefined, only: ['nowhere'] }));
+  assert.match((error as Error).message, 'nowhere');
+});
+
+test('numbers that are none are refused before anything is done', async () => {
+  const { root } = await lab();
+  const project = await openProject({ directory: root });
+  const refused = async (name: string, promise: Promise<unknown>): Promise<void> => {
+    const error = await rejection(promise);
+    assert.instance(error, FirnError);
+    assert.is((error as FirnError).kind, 'usage');
+    assert.match((error as FirnError).message, new RegExp(`^${name} must be a `));
+  };
+  for (const jobs of [Number.NaN, 0, -1, 1.5, '2' as unknown as number])
+    await refused('jobs', project.build({ jobs }));
+  const { signal } = new AbortController();
+  const onEvent = (): void => assert.unreachable();
+  for (const name of ['settleMs', 'pollMs', 'rescanMs', 'jobs'])
+    for (const wrong of [Number.NaN, -1, '2'])
+      await refused(name, project.watch({ [name]: wrong, signal, onEvent }));
+  for (const name of ['pollMs', 'rescanMs'])
+    await refused(name, project.watch({ [name]: 0, signal, onEvent }));
 });
 
 test.run();

@@ -10,8 +10,8 @@ const test = suite('no way around the port');
 const READS: { [file: string]: string[] } = {
   // The version in package.json.
   'src/firn-version.ts': ['readFileSync'],
-  // The bundle, and the code that V8 made of it.
-  'src/start.cts': ['readFileSync'],
+  // The bundle, the code that V8 made of it, and which Node this is.
+  'src/start.cts': ['readFileSync', 'statSync'],
   // /proc and /etc/machine-id.
   'src/engine/lock.ts': ['readFileSync', 'readlinkSync'],
   // A file that the main thread opened through the port.

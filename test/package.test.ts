@@ -1,6 +1,6 @@
 /** The package as a user has it: what is in it, what it lets in, a program against it, and the examples of docs/library.md. */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { suite } from 'uvu';
@@ -157,12 +157,14 @@ test('the tarball holds the program, the library with its types, and no test', a
     'dist/firn.bundle.js',
     'dist/rules/consolidate.js',
     'docs/library.md',
+    // The guide says to copy it.
+    '.github/workflows/reference.yml',
     'LICENSE',
     'README.md',
   ])
     assert.ok(files.includes(name), name);
   assert.equal(
-    files.filter((name) => /^(test|src|scripts|bench|dist\/(test|bench|scripts))\//.test(name)),
+    files.filter((name) => /^(test|src|scripts|bench|dist\/(test|bench|scripts))\/|\.map$/.test(name)),
     [],
   );
   const project = await lab();
@@ -174,6 +176,32 @@ test('the tarball holds the program, the library with its types, and no test', a
   });
   assert.is(built.status, 0, built.stderr);
   assert.match(built.stdout, /^2 steps: 2 built/);
+});
+
+test('code that another build of Node made is not taken, though its V8 has the same version', () => {
+  const cache = join(installed.folder, 'dist/firn.bundle.cache');
+  const own = readFileSync(cache);
+  const taken = (): string => {
+    const start = JSON.stringify(join(installed.folder, 'dist/src/start.cjs'));
+    const code = `process.on('exit', () => console.log(process.exitCode, require(${start}).script.cachedDataRejected)); require(${start})`;
+    const { stdout } = spawnSync(process.execPath, ['-e', code, 'firn', '--version'], { encoding: 'utf8' });
+    return stdout.trim().split('\n').at(-1) ?? '';
+  };
+  assert.is(taken(), '0 false');
+  try {
+    for (const [before, after] of [
+      [process.version, process.version.replace(/\d$/, (digit) => String((Number(digit) + 1) % 10))],
+      [process.versions.v8, process.versions.v8.replace(/\d$/, (digit) => String((Number(digit) + 1) % 10))],
+      [String(statSync(process.execPath).size), String(statSync(process.execPath).size - 1)],
+    ]) {
+      const head = own.toString('latin1', 0, 128);
+      assert.ok(head.includes(before), `${before} in ${head}`);
+      writeFileSync(cache, Buffer.concat([Buffer.from(head.replace(before, after)), own.subarray(128)]));
+      assert.is(taken(), '0 undefined', after);
+    }
+  } finally {
+    writeFileSync(cache, own);
+  }
 });
 
 /** Modules that a program loads, as URLs. */

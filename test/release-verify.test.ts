@@ -3,7 +3,12 @@ import { readdirSync, renameSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { disk } from '../src/files/disk.js';
+import type { Port } from '../src/files/port.js';
+import { projectPlaces } from '../src/project.js';
+import { listReleases } from '../src/release/list.js';
 import { formatSums } from '../src/release/sums.js';
+import { directoryMeant } from '../src/verify.js';
 import { builtProject, RELEASES, release, run, unlock, verify } from './release-rig.js';
 import { TestProject } from './rig/project.js';
 
@@ -97,6 +102,55 @@ for (const name of FILES) {
     assert.equal(await problemsOf(project), []);
   });
 }
+
+test('a folder in the place of SHA256SUMS is found, and `releases` lists it with the others', async () => {
+  const project = await openRelease();
+  await release(project, 'b', '--date', '2025');
+  project.remove(`${DIRECTORY}/SHA256SUMS`);
+  project.write(`${DIRECTORY}/SHA256SUMS/x`, '');
+  expectSome(await problemsOf(project), /^SHA256SUMS is a folder, expected a file$/);
+  const listed = JSON.parse((await project.firn('releases', '--json')).stdout).releases;
+  assert.equal(
+    listed.map(({ tag, missing }: { tag: string; missing: string[] }) => [tag, missing]),
+    [
+      ['2024-11', ['SHA256SUMS']],
+      ['b', []],
+    ],
+  );
+});
+
+test('a release that may not be read is listed with the others, and in the way of none', async () => {
+  const project = await openRelease();
+  await release(project, 'b', '--date', '2025');
+  const closed = project.path(DIRECTORY);
+  const port: Port = {
+    ...disk,
+    list: (path) => {
+      if (path === closed) throw Object.assign(new Error('no'), { code: 'EACCES' });
+      return disk.list(path);
+    },
+  };
+  const { root, pipeline } = await projectPlaces(project.root);
+  const listed = await listReleases(port, { root, pipeline });
+  assert.equal(
+    listed.map(({ tag, problem }) => [tag, problem]),
+    [
+      ['2024-11', 'cannot be read: permission denied (EACCES)'],
+      ['b', null],
+    ],
+  );
+  const meant = await directoryMeant(port, { root, pipeline }, 'b');
+  assert.is(meant, project.path(`${RELEASES}/reference_b`));
+});
+
+test('a statement that holds what is none is a finding, and no crash', async () => {
+  const project = await openRelease();
+  const path = `${DIRECTORY}/${STEM}.provenance.json`;
+  const statement = JSON.parse(project.read(path).toString());
+  statement.predicate.buildDefinition.resolvedDependencies.push(null);
+  project.write(path, JSON.stringify(statement));
+  expectSome(await problemsOf(project), /provenance\.json is no in-toto statement with SLSA provenance$/);
+});
 
 test('what is beside the files is found: files, folders, links out', async () => {
   const project = await openRelease();

@@ -133,6 +133,28 @@ test('dates and permissions come back, read-only releases with their links', asy
   for (const { root } of [project, fresh]) chmodSync(join(root, release), 0o755);
 });
 
+test('a release that was damaged is whole again, and what it held is kept beside it', async () => {
+  const project = await prepared();
+  const releases = 'data/reference/releases';
+  assert.is((await project.firn('release', '1', '--date', '2024-11-30')).code, 0);
+  await backupHere(project);
+  for (const name of ['reference_1.npy', 'SHA256SUMS']) {
+    chmodSync(project.path(`${releases}/reference_1/${name}`), 0o644);
+    project.write(`${releases}/reference_1/${name}`, 'damaged');
+  }
+  const { kept } = await restoreHere(project, { force: true });
+  assert.equal(
+    [...kept],
+    [
+      [`${releases}/reference_1/SHA256SUMS`, `${releases}/SHA256SUMS.before-restore`],
+      [`${releases}/reference_1/reference_1.npy`, `${releases}/reference_1.before-restore.npy`],
+    ],
+  );
+  assert.is(project.read(`${releases}/reference_1.before-restore.npy`).toString(), 'damaged');
+  const { code, stdout } = await project.firn('verify', '1');
+  assert.is(code, 0, stdout);
+});
+
 test('what is missing is put back, what is the same is left alone', async () => {
   const project = await prepared();
   project.remove('data/reference');
@@ -302,6 +324,26 @@ test('a disk that fails while it is copied from, or to', async () => {
   );
 });
 
+test('a disk that is full when the second file gets its name: what is restored is said', async () => {
+  const project = await prepared();
+  const fresh = new TestProject();
+  let names = 0;
+  const port: Port = {
+    ...disk,
+    rename: (from, to) => {
+      if (/firn-restore-/.test(from) && ++names === 2)
+        return Promise.reject(Object.assign(new Error('full'), { code: 'ENOSPC' }));
+      return disk.rename(from, to);
+    },
+  };
+  const request = { port, directory: project.path(BAG) };
+  await assertRefused(
+    restoreHere(fresh, request),
+    /the disk is full.*\n.*1 files are restored, the others are as they were: the same command goes on/,
+  );
+  assert.is((await restoreHere(fresh, { directory: project.path(BAG) })).restored.length, 6);
+});
+
 test('what is in the way, and links, are not written over or through', async () => {
   const project = await prepared();
   const bag = project.path(BAG);
@@ -352,7 +394,7 @@ test('what is no backup of firn', async () => {
 /** A bag as firn writes it, with other notes. */
 function withNotes(
   project: TestProject,
-  change: (notes: { files: { [path: string]: unknown }; links: { [path: string]: string } }) => void,
+  change: (notes: { files: { [path: string]: { mode: number } }; links: { [path: string]: string } }) => void,
 ): void {
   const notes = JSON.parse(project.read(`${BAG}/firn-backup.json`).toString());
   change(notes);
@@ -402,6 +444,16 @@ test('a hostile backup reaches nothing outside the project', async () => {
     restoreHere(new TestProject(), { directory: project.path(BAG) }),
     /a link that leads elsewhere/,
   );
+});
+
+test('a hostile backup lends nobody the rights of another user', async () => {
+  const project = await prepared();
+  withNotes(project, ({ files }) => {
+    files['pipeline.yaml'].mode = 0o6755;
+  });
+  const fresh = new TestProject();
+  await restoreHere(fresh, { directory: project.path(BAG) });
+  assert.is(statSync(fresh.path('pipeline.yaml')).mode & 0o7777, 0o755);
 });
 
 test('a hostile update that seems to be cut off is not completed', async () => {

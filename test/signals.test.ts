@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
-import { TestProject } from './rig/project.js';
+import { PROGRAM, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
-import { type Act, CTRL_C, onTerminal } from './rig/terminal.js';
+import { type Act, CTRL_C, onTerminal, typedOnTerminal } from './rig/terminal.js';
 
 const test = suite('signals');
 
@@ -22,6 +22,7 @@ function pipeline(trap = ''): string {
 
 const NOTED = 'trap "echo got >> got" TERM INT HUP;';
 const RUNS: Act = { expect: 'pids' };
+const RUNS_ONE: Act = { expect: 'runs' };
 const GOT: Act = { expect: 'got' };
 
 function project(trap?: string): TestProject {
@@ -111,5 +112,27 @@ oracleTest(
     await nextBuildWorks(made);
   },
 );
+
+/** Node takes back what nohup does. */
+for (const [name, nohup, streams] of [
+  ['nohup', 'env -u _ nohup', '< /dev/tty'],
+  ['nohup without input', 'nohup', '< /dev/null > log 2>&1'],
+] as const) {
+  oracleTest(test, ['pty'], `the terminal is closed, and ${name} keeps the build going`, async () => {
+    const made = new TestProject(`targets:
+  page:
+    rule: command
+    run: [sh, -c, 'echo > runs; while [ ! -e go ]; do sleep 0.02; done; echo done > "$0"', "{out}"]
+    out: page.html
+`);
+    const acts: Act[] = [RUNS_ONE, 'hang up', { make: 'go' }];
+    // Told by the shell, as bash tells its jobs.
+    const shell = `${nohup} ${process.execPath} ${PROGRAM} build ${streams} & trap "kill -HUP $!" HUP; wait $!; wait $!`;
+    const { code } = await typedOnTerminal(made, acts, ['bash', '-c', shell]);
+    assert.is(code, 0);
+    assert.is(made.read('page.html').toString(), 'done\n');
+    assert.not.ok(made.exists('cache/lock'));
+  });
+}
 
 test.run();

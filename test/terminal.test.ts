@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
+import { terminalReporter } from '../src/cli/reporters/terminal.js';
+import type { StepOutcome } from '../src/engine/events.js';
 import { PROGRAM, TestProject } from './rig/project.js';
 import { oracleTest } from './rig/python.js';
 import { shell } from './rig/running.js';
@@ -189,6 +191,23 @@ oracleTest(test, ['pty'], 'no progress with --json, in CI, on a dumb terminal, a
   // No colour is ever used, and NO_COLOR changes nothing else.
   const { bytes } = onTerminal(made, ['build', '--force'], { NO_COLOR: '1' });
   assert.not.match(bytes, /\u001b\[\d*(;\d+)*m/);
+});
+
+test('a second build of the same watch counts from the beginning', () => {
+  const written: string[] = [];
+  const real = process.stderr.write;
+  process.stderr.write = (text: string | Uint8Array) => written.push(String(text)) > 0;
+  try {
+    const tell = terminalReporter(() => undefined);
+    const outcome: StepOutcome = { id: 'a', target: 'a', status: 'fresh', reasons: [], seconds: 0 };
+    tell({ type: 'begin', steps: 1 });
+    tell({ type: 'finish', outcome, finished: 1, steps: 1 });
+    tell({ type: 'begin', steps: 2 });
+    tell({ type: 'start', step: 'a', reasons: [], restore: false });
+  } finally {
+    process.stderr.write = real;
+  }
+  assert.match(written.at(-1) ?? '', '[0/2] a');
 });
 
 test.run();

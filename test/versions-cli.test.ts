@@ -271,7 +271,7 @@ test('the nearest name is found among many, and a list of all of them is short',
     assert.match(stderr, `Did you mean "${near}"?`);
   }
   const { stderr } = await project.firn('why', 'something else');
-  assert.match(stderr, /\n {2}There is: compressed, compressed:Marine\/2024-10, .* and 41 more\.\n$/);
+  assert.match(stderr, /\n {2}There is: compressed, compressed:Marine\/2024-10, .* and 51 more\.\n$/);
 });
 
 test('a registry that is a link is read, and not replaced by a file', async () => {

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { disk } from '../src/files/disk.js';
+import { textOf } from '../src/system-errors.js';
 import type { WatchEvent } from '../src/watch/events.js';
 import { type WatchPlace, watchProject } from '../src/watch/watch.js';
 import { Gate } from './rig/gate.js';
@@ -337,7 +338,7 @@ async function library(
   };
   const watch = watchProject(options, place);
   let at = 0;
-  await work(async (holds) => {
+  const worked = work(async (holds) => {
     for (;;) {
       while (at < events.length) if (holds(events[at++])) return events[at - 1];
       await new Promise<void>((resolve) => {
@@ -345,6 +346,7 @@ async function library(
       });
     }
   });
+  await Promise.race([worked, watch]);
   end.abort();
   assert.equal(await watch, { interrupted: false });
 }
@@ -356,12 +358,15 @@ test('a listener that throws ends it, wherever that is', async () => {
   const project = new TestProject(PIPELINE);
   await project.writeRun('A/r1', { seed: 1 });
   for (const type of ['watching', 'build', 'idle']) {
+    let thrown = 0;
     const watch = watchProject({
       directory: project.root,
       signal: new AbortController().signal,
       settleMs: 50,
       onEvent(event) {
-        if (event.type === type) throw new Error(`at ${type}`);
+        if (event.type !== type && thrown === 0) return;
+        thrown += 1;
+        throw new Error(`at ${type}`);
       },
     });
     const error = await watch.then(
@@ -369,9 +374,48 @@ test('a listener that throws ends it, wherever that is', async () => {
       (error: Error) => error,
     );
     assert.is(error?.message, `at ${type}`);
+    assert.is(thrown, 1, 'it is told nothing more');
     assert.equal(project.leftovers(), []);
     assert.not.ok(project.exists('cache/lock'));
   }
+});
+
+test('an original that a step may remove is still an input, and watched', async () => {
+  const project = new TestProject(
+    PIPELINE.replace('targets:', 'targets:\n  compressed: {rule: compress, with: {delete-original: true}}'),
+  );
+  // Too small for its copy to be smaller, so it stays.
+  await project.writeRun('A/r1', { seed: 1 });
+  await library(project, { rescanMs: 1_000_000 }, async (until) => {
+    await until(isBuilt);
+    await until(({ type }) => type === 'idle');
+    const values = await project.writeRun('A/r1', { seed: 2 });
+    await until(isBuilt);
+    assert.equal(project.reference().rowsOf('A/r1'), values);
+  });
+});
+
+test('a lock that cannot be looked at is told, and ends nothing', async () => {
+  const project = new TestProject(PIPELINE);
+  await project.writeRun('A/r1', { seed: 1 });
+  let isRefused = false;
+  const port = Object.assign(Object.create(disk), {
+    list(path: string) {
+      if (isRefused && path.endsWith('cache/lock'))
+        throw Object.assign(new Error('ESTALE: stale file handle'), { code: 'ESTALE' });
+      return disk.list(path);
+    },
+  });
+  await library(project, { port }, async (until) => {
+    await until(isBuilt);
+    isRefused = true;
+    await project.writeRun('A/r2', { seed: 2 });
+    const told = await until(({ type }) => type === 'problem');
+    assert.match(textOf((told as { error: unknown }).error), 'ESTALE');
+    isRefused = false;
+    await project.writeRun('A/r3', { seed: 3 });
+    await until(({ type }) => type === 'mended');
+  });
 });
 
 test('on a network file system it polls, and says why', async () => {

@@ -115,6 +115,18 @@ test('a folder that is not there keeps nobody waiting, and is watched once it is
   assert.ok(true);
 });
 
+test('names that a watcher may take for another path or a pattern', async () => {
+  const signs = new Signs();
+  const names = ['back\\slash', 'back\\slash/in it', '*', '[a]{b,c}', '!no', '-x', ' ', 'ü\u0308', '..x'];
+  for (const name of names) mkdirSync(signs.path(name), { recursive: true });
+  await signs.follow(...names);
+  for (const name of names) {
+    writeFileSync(signs.path(`${name}/x`), '1');
+    await signs.hint(`${name}/x`);
+  }
+  await signs.watch.close();
+});
+
 test('hundreds of folders at once', async () => {
   const signs = new Signs();
   const folders = Array.from({ length: 300 }, (_, i) => `D${i % 7}/r${i}`);

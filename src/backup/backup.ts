@@ -2,7 +2,7 @@
  * Backing up a project: what changed is copied into a staging folder of the bag, read back and compared, and then given its
  * names together with new tag files (switch.ts). Until then the bag is the one of last time, and valid. Prints nothing.
  */
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { atOnce } from '../at-once.js';
 import type { StepGraph } from '../engine/graph.js';
 import { holdProject } from '../engine/hold.js';
@@ -12,8 +12,10 @@ import { errnoOf, FirnError } from '../errors.js';
 import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
+import { releasesFolders } from '../release/find.js';
 import { Workers } from '../workers/pool.js';
-import { ALGORITHMS, BAG_LOCK, checkDestination, payloadPath, readBackup } from './destination.js';
+import { checkRetained } from './check-retained.js';
+import { ALGORITHMS, BAG_LOCK, checkDestination, isBelow, payloadPath, readBackup } from './destination.js';
 import { judgeGroups } from './judge-groups.js';
 import type { Extra, Notes } from './notes.js';
 import { isUpToDate, settle } from './settle.js';
@@ -117,8 +119,9 @@ function expectSources(request: BackupRequest): void {
   const made = [...(pipeline.targets?.values() ?? [])].flatMap(({ rule, out }) =>
     rule.name === 'consolidate' ? out : out.map(fixedFolder),
   );
-  const own = [CACHE_FOLDER, pipeline.runsDir, 'rules', ...references, ...made].filter(
-    (path) => path !== '.',
+  const releases = releasesFolders({ root, pipeline }).map((folder) => relative(root, folder));
+  const own = [CACHE_FOLDER, pipeline.runsDir, 'rules', ...references, ...releases, ...made].filter(
+    (path) => path !== '.' && path !== '',
   );
   checkDestination(port, directory, root, own);
   if (files.length > 0) return;
@@ -167,6 +170,7 @@ async function update(work: Work, completed: boolean): Promise<BackupResult> {
     if (work.dryRun === true) await stageFiles(work, state);
     else await holdProject(held, () => stageFiles(work, state));
     if (work.dryRun !== true) await judgeGroups(work, state);
+    await checkRetained(work, state);
     const notes = settle(work, state);
     if (work.dryRun !== true && !isUpToDate(state, notes)) {
       await verifyStaged(work, state);
@@ -259,6 +263,9 @@ async function checkOutcome({ port, directory, signal }: Work, { result }: State
 /** A full disk is told with what was needed, and what was staged makes room again; else it waits for the next backup. */
 async function explained({ port, directory }: Work, state: State, error: unknown): Promise<unknown> {
   const errnos = [error, (error as { cause?: unknown } | undefined)?.cause].map(errnoOf);
+  // The project's own disk may be full, too: its lock is written there.
+  const { path } = (error ?? {}) as { path?: unknown };
+  if (typeof path === 'string' && !isBelow(path, directory)) return error;
   // What was decided is completed next time, and needs all that is staged.
   if ((!errnos.includes('ENOSPC') && !errnos.includes('EDQUOT')) || isUnfinished(port, directory))
     return error;

@@ -4,7 +4,7 @@
  */
 import { join, sep } from 'node:path';
 import { errnoOf } from '../errors.js';
-import type { DirectoryEntry, ReadPort } from '../files/port.js';
+import type { DirectoryEntry, FileStat, ReadPort } from '../files/port.js';
 import { reasonOf } from '../system-errors.js';
 import { type Bag, find } from './bag.js';
 import { PAYLOAD_FOLDER } from './bag-info.js';
@@ -44,17 +44,19 @@ export function lookAtBase(walk: Walk): void {
 }
 
 function lookInto(walk: Walk, folder: string, take: (path: string, size: number) => void): void {
-  for (const { name, kind } of listOf(walk, folder)) {
+  for (const { name, kind, notUtf8 } of listOf(walk, folder)) {
     const path = `${folder}/${name}`;
-    if (kind === 'directory') {
+    if (notUtf8) {
+      find(walk.bag, 'unreadable', path, 'has a name that is not UTF-8');
+    } else if (kind === 'directory') {
       lookInto(walk, path, take);
-      continue;
+    } else if (kind !== 'file') {
+      notAFile(walk, path, kind);
+    } else {
+      const stat = statOf(walk, path);
+      if (typeof stat === 'object') take(path, stat.size);
+      else find(walk.bag, 'unreadable', path, stat ?? 'is going away');
     }
-    const stat = kind === 'file' ? walk.port.stat(join(walk.dir, path)) : undefined;
-    if (kind !== 'file') notAFile(walk, path, kind);
-    else if (stat === undefined)
-      find(walk.bag, 'unreadable', path, 'has a name that is not UTF-8, or is going away');
-    else take(path, stat.size);
   }
 }
 
@@ -81,15 +83,42 @@ function notAFile(walk: Walk, path: string, kind: 'link' | 'other'): void {
 
 function leadsInside({ port, dir }: Pick<Walk, 'port' | 'dir'>, path: string): boolean {
   const base = port.realPath(dir);
-  const at = port.realPath(join(dir, path));
+  const at = realPlace(port, join(dir, path));
   if (base === undefined || at === undefined) return false;
   return at.startsWith(base === sep ? sep : `${base}${sep}`);
 }
 
+/** Undefined also where the way may not be looked along. */
+function realPlace(port: ReadPort, path: string): string | undefined {
+  try {
+    return port.realPath(path);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return undefined;
+  }
+}
+
+/** Or why there is none to be had. */
+function statOf({ port, dir }: Pick<Walk, 'port' | 'dir'>, path: string): FileStat | undefined | string {
+  try {
+    return port.stat(join(dir, path));
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    return `cannot be read: ${reasonOf(error)}`;
+  }
+}
+
+/** Why there is no file of the bag under a name. */
+export interface NoFile {
+  code: 'missing' | 'link' | 'no-file' | 'unreadable';
+  message: string;
+}
+
 /** A file of the bag that a manifest names, also by a link inside the bag; its bytes, or why there is none. */
-export function lookUp(port: ReadPort, dir: string, path: string): number | 'missing' | 'out' | 'no-file' {
-  const stat = port.stat(join(dir, path));
-  if (stat === undefined) return 'missing';
-  if (!leadsInside({ port, dir }, path)) return 'out';
-  return stat.kind === 'file' ? stat.size : 'no-file';
+export function lookUp(port: ReadPort, dir: string, path: string): number | NoFile {
+  const stat = statOf({ port, dir }, path);
+  if (typeof stat === 'string') return { code: 'unreadable', message: stat };
+  if (stat === undefined) return { code: 'missing', message: 'is listed, and is not there' };
+  if (!leadsInside({ port, dir }, path)) return { code: 'link', message: 'leads out of the bag' };
+  return stat.kind === 'file' ? stat.size : { code: 'no-file', message: 'is listed, and is no file' };
 }

@@ -6,6 +6,7 @@
 import { join } from 'node:path';
 import type { Digests } from '../engine/digests.js';
 import { fileDigests } from '../engine/store.js';
+import { errnoOf } from '../errors.js';
 import type { FileStat, Port } from '../files/port.js';
 import type { Workers } from '../workers/pool.js';
 import { ALGORITHMS, type Held, payloadPath } from './destination.js';
@@ -58,20 +59,25 @@ async function originalDigest(request: CompareRequest, path: string): Promise<st
   return (await digests.get({ kind: 'file', path }))?.digest.replace(/^sha256:/, '');
 }
 
-/** The mtime under which the copy is good, in ns since 1970; undefined when it is not. */
-async function goodSince(
-  request: CompareRequest,
+/** The mtime under which the copy is good, in ns since 1970; undefined when it is not, or cannot be read. */
+export async function goodSince(
+  request: Omit<CompareRequest, 'root' | 'digests'>,
   path: string,
   { note, digests, there }: Held,
 ): Promise<string | undefined> {
-  const { port, directory, check } = request;
+  const { port, directory, check, signal } = request;
   const copy = join(directory, payloadPath(path));
   if (!there) return undefined;
   const written = String(port.stat(copy)?.mtimeNs);
   if (check !== true && written === note.written) return written;
   // Also where the whole backup was copied to another disk without its dates.
-  const found = await fileDigests(port, copy, ALGORITHMS, request);
-  return found.every((digest, i) => digest === digests[i]) ? written : undefined;
+  try {
+    const found = await fileDigests(port, copy, ALGORITHMS, request);
+    return found.every((digest, i) => digest === digests[i]) ? written : undefined;
+  } catch (error) {
+    if (errnoOf(error) === undefined || signal.aborted) throw error;
+    return undefined;
+  }
 }
 
 /** What is noted of a file. `written`: mtime of its copy, in ns since 1970. */

@@ -70,6 +70,12 @@ export function isSame(a: FileStat, b: FileStat): boolean {
   return a.size === b.size && a.mtimeNs === b.mtimeNs && a.ctimeNs === b.ctimeNs && a.ino === b.ino;
 }
 
+/** Waits for all of them, also when one has failed: until then they use the block, and the file that it goes to. */
+async function bothOf(uses: readonly (void | Promise<void>)[]): Promise<void> {
+  const failed = (await Promise.allSettled(uses)).find(({ status }) => status === 'rejected');
+  if (failed?.status === 'rejected') throw failed.reason;
+}
+
 /** One block is read while the one before it is written and hashed; how many bytes there were. */
 async function pour(
   source: ReadHandle,
@@ -86,7 +92,7 @@ async function pour(
       const read = await reading(() => source.read(block, position));
       await passing;
       const bytes = block.subarray(0, read);
-      passing = Promise.all([hashes.update(bytes), target.write(bytes)]);
+      passing = bothOf([hashes.update(bytes), target.write(bytes)]);
       // A failure is thrown where it is waited for, after the next block is read.
       passing.catch(() => undefined);
       position += read;

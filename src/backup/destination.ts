@@ -118,6 +118,16 @@ export async function readBackup(
   const damage = findings.find((finding) => finding.severity === 'error' && isTagDamage(finding));
   const manifests = ALGORITHMS.map((name) => bag.manifests.find(({ algorithm }) => algorithm === name));
   if (damage !== undefined || manifests.includes(undefined)) {
+    if (isUnfinished(port, dir)) {
+      throw new FirnError(
+        'conflict',
+        'an update of this backup was cut off while its files got their names',
+        {
+          path: dir,
+          advice: '`firn backup` or `firn restore` completes it; a dry run writes nothing.',
+        },
+      );
+    }
     const { path, message } = damage ?? { path: '', message: 'lacks a manifest' };
     throw new FirnError('conflict', `the backup is damaged: ${message}`, {
       path: join(dir, path),

@@ -3,12 +3,13 @@
  * given, and what stood there is kept under another one. A crash in between leaves files that are old or new as a whole,
  * and restoring again completes it. Knows which files only from its caller.
  */
-import { dirname, extname, join } from 'node:path';
+import { basename, dirname, extname, join } from 'node:path';
 import { atOnce } from '../at-once.js';
 import { fileDigest, fileDigests } from '../engine/store.js';
 import { errnoOf, FirnError } from '../errors.js';
 import type { Port } from '../files/port.js';
-import { TEMPORARY_PREFIX, temporaryName } from '../files/temporary.js';
+import { removeHalfWritten } from '../files/remove.js';
+import { temporaryName } from '../files/temporary.js';
 import { reasonOf } from '../system-errors.js';
 import type { Workers } from '../workers/pool.js';
 import { copyFile, UnreadableSource } from './copy.js';
@@ -37,6 +38,7 @@ export interface PutBackContent {
 
 const LABEL = 'restore';
 const WRITABLE = 0o200;
+const PERMISSIONS = 0o777;
 const COPIES = 4;
 
 /** Where files that were replaced are kept: path -> path. */
@@ -51,17 +53,26 @@ export async function putBack(
   const opened = new Map<string, number>();
   const staged = new Map<string, string>();
   const kept = new Map<string, string>();
+  let named = 0;
   const links = [...content.links];
   try {
     for (const path of [...items.map((item) => item.path), ...links.map(([link]) => link)])
       await openFolder(port, root, dirname(path), opened);
-    for (const folder of foldersOf(items)) await dropLeftovers(port, join(root, folder));
+    // What a killed restore left: whoever restores holds the project's lock.
+    for (const folder of foldersOf(items)) await removeHalfWritten(port, join(root, folder), LABEL);
     await stage(request, items, staged);
-    for (const item of items) await giveName(request, item, staged, kept);
+    for (const { path } of items) {
+      const final = join(root, path);
+      if (port.stat(final) !== undefined)
+        kept.set(path, await keep(request, path, besideClosed(path, content.folders)));
+      await port.rename(staged.get(path) as string, final);
+      staged.delete(path);
+      named += 1;
+    }
     for (const [path, target] of links) await linkWherePossible(port, target, join(root, path));
   } catch (error) {
     for (const path of staged.values()) await port.unlink(path).catch(() => undefined);
-    throw explained(error, request, items);
+    throw explained(error, request, { items, named });
   } finally {
     await closeFolders(request, content, opened);
   }
@@ -89,13 +100,19 @@ function expectRoom({ port, root }: PutBackRequest, items: readonly RestoreItem[
   if (available !== undefined && needed > available) throw noRoom(root, needed, available);
 }
 
-function noRoom(root: string, needed: number, available: number): FirnError {
+/** What stands after a failure; `named`: files that have their names. */
+function standing(named: number): string {
+  if (named === 0) return 'Nothing was restored.';
+  return `${named} files are restored, the others are as they were: the same command goes on from here.`;
+}
+
+function noRoom(root: string, needed: number, available: number, named = 0): FirnError {
   return new FirnError(
     'failed',
     `the disk is full: ${needed} bytes are to be restored, and there is room for ${available}`,
     {
       path: root,
-      advice: 'Nothing was restored. Make room, or restore into a folder on another disk with --to.',
+      advice: `${standing(named)} Make room, or restore into a folder on another disk with --to.`,
     },
   );
 }
@@ -127,14 +144,6 @@ async function closeFolders(
   }
 }
 
-/** What a killed restore left. Whoever restores holds the project's lock. */
-async function dropLeftovers(port: Port, folder: string): Promise<void> {
-  for (const { name, kind } of port.list(folder)) {
-    if (kind === 'file' && name.startsWith(`${TEMPORARY_PREFIX}${LABEL}-`))
-      await port.unlink(join(folder, name));
-  }
-}
-
 /** Copies beside their places, compared by both algorithms with what the manifests say, and by one when read back. */
 async function stage(
   request: PutBackRequest,
@@ -159,7 +168,8 @@ async function stage(
     staged.set(path, copy);
     if (copied.digests.join() !== digests.join()) throw changed(from);
     await port.setTimes(copy, note.modified);
-    await port.setMode(copy, note.mode).catch(ignoreUnsupported);
+    // Whoever wrote the notes lends nobody another user's rights.
+    await port.setMode(copy, note.mode & PERMISSIONS).catch(ignoreUnsupported);
   });
   const onRead = counter('verifying');
   await atOnce(workers.size, items, async ({ path, digests }) => {
@@ -183,25 +193,19 @@ function changed(path: string): FirnError {
   });
 }
 
-async function giveName(
-  request: PutBackRequest,
-  item: RestoreItem,
-  staged: Map<string, string>,
-  kept: Map<string, string>,
-): Promise<void> {
-  const { port, root } = request;
-  const final = join(root, item.path);
-  if (port.stat(final) !== undefined) kept.set(item.path, await keep(request, item.path));
-  await port.rename(staged.get(item.path) as string, final);
-  staged.delete(item.path);
+/** Where a file is kept: beside it, or beside the folder that nothing may be added to, such as a release. */
+function besideClosed(path: string, folders: ReadonlyMap<string, number>): string {
+  let folder = dirname(path);
+  while (folders.has(folder)) folder = dirname(folder);
+  return join(folder, basename(path));
 }
 
-/** Gives what is there a second name, so that at no moment it has none; that name. */
-async function keep(request: PutBackRequest, path: string): Promise<string> {
+/** Gives what is there a second name made from `like`, so that at no moment it has none; that name. */
+async function keep(request: PutBackRequest, path: string, like: string): Promise<string> {
   const { port, root } = request;
   const original = join(root, path);
-  const end = extname(path);
-  const stem = path.slice(0, path.length - end.length);
+  const end = extname(like);
+  const stem = like.slice(0, like.length - end.length);
   for (let number = 1; ; number++) {
     const name = `${stem}.before-restore${number === 1 ? '' : `-${number}`}${end}`;
     const place = join(root, name);
@@ -235,8 +239,7 @@ const UNSUPPORTED = new Set(['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK
 async function isEqual({ port, signal, workers }: PutBackRequest, a: string, b: string): Promise<boolean> {
   const [first, second] = [port.stat(a), port.stat(b)];
   if (second?.kind !== 'file' || first?.size !== second.size) return false;
-  // In one folder, one inode is one file.
-  if (first.ino === second.ino) return true;
+  if (first.ino === second.ino && first.dev === second.dev) return true;
   const digests = [];
   for (const path of [a, b]) digests.push(await fileDigest(port, path, { signal, workers }));
   return digests[0] === digests[1];
@@ -254,10 +257,14 @@ async function copyDurably(port: Port, from: string, to: string): Promise<void> 
   }
 }
 
-function explained(error: unknown, { port, root }: PutBackRequest, items: readonly RestoreItem[]): unknown {
+function explained(
+  error: unknown,
+  { port, root }: PutBackRequest,
+  { items, named }: { items: readonly RestoreItem[]; named: number },
+): unknown {
   if (error instanceof UnreadableSource) {
     return new FirnError('failed', `a file of the backup cannot be read: ${reasonOf(error.cause)}`, {
-      advice: 'Nothing was restored. Look at the disk of the backup.',
+      advice: `${standing(named)} Look at the disk of the backup.`,
       cause: error.cause,
     });
   }
@@ -266,5 +273,6 @@ function explained(error: unknown, { port, root }: PutBackRequest, items: readon
     root,
     items.reduce((sum, { bytes }) => sum + bytes, 0),
     port.space(root)?.free ?? 0,
+    named,
   );
 }

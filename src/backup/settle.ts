@@ -9,12 +9,11 @@ export function settle(
   { root, project = root, prune = false, now }: Pick<Work, 'root' | 'project' | 'prune' | 'now'>,
   state: State,
 ): Notes {
-  const { backup, sources, files, staged, left, result } = state;
-  const isLeft = (path: string): boolean => [...left].some((group) => path.startsWith(`${group}/`));
+  const { backup, sources, files, staged, result } = state;
   result.unchanged = [...files.keys()].filter((path) => !staged.has(path)).length;
   for (const [path, held] of backup?.files ?? []) {
     if (files.has(path) || staged.has(path)) continue;
-    if (isLeft(path)) files.set(path, held);
+    if (isLeft(state, path)) files.set(path, held);
     else if (prune) result.pruned.push(path);
     else {
       const retained = held.note.retained ?? isoLocal(new Date(now())).slice(0, 10);
@@ -22,6 +21,10 @@ export function settle(
     }
   }
   result.copied = [...staged.keys()].sort();
+  // Where the original is not to be trusted either, the copy stays as damaged as it is.
+  for (const path of result.repaired.filter((damaged) => !staged.has(damaged)))
+    result.problems.push({ path, message: 'its copy in the backup is damaged or lost, and stays so' });
+  result.repaired = result.repaired.filter((path) => staged.has(path)).sort();
   result.copiedBytes = [...staged.values()].reduce((sum, { bytes }) => sum + bytes, 0);
   result.retained = [...files]
     .filter(([, { note }]) => note.retained !== undefined)
@@ -40,6 +43,11 @@ export function settle(
     folders: merged(backup?.notes.folders, sources.folders),
     links: merged(backup?.notes.links, sources.links),
   };
+}
+
+/** Whether it is part of what stays in the backup as it is there. */
+export function isLeft({ left }: Pick<State, 'left'>, path: string): boolean {
+  return [...left].some((group) => path.startsWith(`${group}/`));
 }
 
 export function isUpToDate({ backup, staged, result }: State, notes: Notes): boolean {

@@ -4,6 +4,8 @@
  */
 import { basename, dirname, join, relative } from 'node:path';
 import type { StepGraph } from '../engine/graph.js';
+import { errnoOf } from '../errors.js';
+import { linkOnTheWay } from '../files/inside.js';
 import type { DirectoryEntry, ReadPort } from '../files/port.js';
 import { isTemporary } from '../files/temporary.js';
 import type { Pipeline } from '../pipeline/load.js';
@@ -12,6 +14,7 @@ import { EMBEDDINGS_FILE } from '../reference/files.js';
 import { isRelease, referenceDirectories, releasesFolders } from '../release/find.js';
 import { RELEASES_FOLDER } from '../release/names.js';
 import { STUB_FILE } from '../runs/archived.js';
+import { reasonOf } from '../system-errors.js';
 import { whyOutside } from './bag-paths.js';
 import type { Extra, Kind } from './notes.js';
 
@@ -39,8 +42,14 @@ export interface Sources {
   links: Map<string, string>;
   /** Other links, which nothing is read through. */
   otherLinks: string[];
-  /** Files that cannot be backed up, and why. */
-  unusable: { path: string; reason: string }[];
+  /** What cannot be backed up, and why; with a group, all of that stays in the backup as it is there. */
+  unusable: Unusable[];
+}
+
+export interface Unusable {
+  path: string;
+  reason: string;
+  group?: string;
 }
 
 export interface SourcesRequest {
@@ -64,14 +73,15 @@ export function gatherSources(request: SourcesRequest): Sources {
     links: new Map(),
     otherLinks: [],
     unusable: [],
+    listed: new Map(),
   };
   addFile(found, PIPELINE_FILE, 'pipeline');
   addTree(found, 'rules', 'rule');
   addFile(found, pipeline.versionsFile, 'registry');
-  const references = referencesIn(request);
+  const references = referencesIn(request, found);
   const releases: string[] = [];
   for (const directory of references) {
-    for (const entry of port.list(join(root, directory))) {
+    for (const entry of listOf(found, directory) ?? []) {
       const group = OF_A_REFERENCE.test(entry.name) ? directory : undefined;
       addEntry(found, `${directory}/${entry.name}`, entry, 'reference', group);
     }
@@ -82,9 +92,9 @@ export function gatherSources(request: SourcesRequest): Sources {
     ...references.map((directory) => `${directory}/${RELEASES_FOLDER}`),
   ]);
   for (const folder of folders) {
-    for (const entry of port.list(join(root, folder))) {
+    for (const entry of listOf(found, folder) ?? []) {
       const path = `${folder}/${entry.name}`;
-      const isOne = entry.kind === 'directory' && !isTemporary(path) && isRelease(port, join(root, path));
+      const isOne = entry.kind === 'directory' && !isTemporary(path) && isReleaseIn(found, path);
       if (isOne) releases.push(path);
       // Archives of releases lie beside them.
       if (entry.kind === 'directory') addTree(found, path, 'release', isOne ? path : undefined);
@@ -99,22 +109,22 @@ export function gatherSources(request: SourcesRequest): Sources {
 }
 
 /** Those that targets make and those that lie beside them, in the project. */
-function referencesIn({ port, root, pipeline }: SourcesRequest): string[] {
+function referencesIn({ root, pipeline }: SourcesRequest, found: Found): string[] {
   const named = referenceDirectories({ root, pipeline }).map((directory) => relative(root, directory));
   const directories = new Set(named);
   for (const parent of new Set(named.map((directory) => dirname(directory)))) {
-    for (const { name, kind } of port.list(join(root, parent))) {
+    for (const { name, kind } of listOf(found, parent) ?? []) {
       if (kind === 'directory' && !isTemporary(name))
         directories.add(parent === '.' ? name : `${parent}/${name}`);
     }
   }
-  return [...directories].filter((directory) => isReference(port, join(root, directory))).sort();
-}
-
-function isReference(port: ReadPort, directory: string): boolean {
-  return [EMBEDDINGS_FILE, OLDER_EMBEDDINGS_FILE].some(
-    (name) => port.stat(join(directory, name))?.kind === 'file',
-  );
+  // Also by a link that leads nowhere now: its disk may come back.
+  const isReference = (directory: string): boolean =>
+    (listOf(found, directory) ?? []).some(
+      ({ name, kind }) =>
+        kind !== 'directory' && (name === EMBEDDINGS_FILE || name === OLDER_EMBEDDINGS_FILE),
+    );
+  return [...directories].filter(isReference).sort();
 }
 
 interface Found {
@@ -124,61 +134,121 @@ interface Found {
   folders: Map<string, number>;
   links: Map<string, string>;
   otherLinks: string[];
-  unusable: { path: string; reason: string }[];
+  unusable: Unusable[];
+  /** Folders that were looked into for a file by its name. */
+  listed: Map<string, Map<string, DirectoryEntry>>;
 }
 
-/** Nothing where there is no file. */
-function addFile(found: Found, path: string, kind: Kind, group?: string): void {
-  const entry = found.port.list(join(found.root, dirname(path))).find(({ name }) => name === basename(path));
-  if (entry !== undefined) addEntry(found, path, entry, kind, group);
+function isReleaseIn(found: Found, folder: string): boolean {
+  try {
+    return isRelease(found.port, join(found.root, folder));
+  } catch (error) {
+    addUnreadable(found, folder, error);
+    return false;
+  }
 }
 
+/** What is in a folder; where it cannot be read now, that is told, and the backup keeps what it has of it. */
+function listOf(found: Found, folder: string, group = folder): DirectoryEntry[] | undefined {
+  const { port, root } = found;
+  try {
+    const entries = port.list(join(root, folder));
+    if (entries.length > 0 || port.stat(join(root, folder)) !== undefined) return entries;
+    const link = linkOnTheWay(port, root, folder);
+    if (link !== undefined)
+      addUnusable(found, { path: link, reason: 'is a link that leads nowhere', group: link });
+    return entries;
+  } catch (error) {
+    addUnreadable(found, folder, error, group);
+    return undefined;
+  }
+}
+
+function addUnreadable(found: Found, path: string, error: unknown, group = path): void {
+  if (errnoOf(error) === undefined) throw error;
+  addUnusable(found, { path, reason: `cannot be read: ${reasonOf(error)}`, group });
+}
+
+/** A file that firn knows by its name. Nothing where there is none. */
+function addFile(found: Found, path: string, kind: Kind): void {
+  const folder = dirname(path);
+  // Thousands of inputs may lie in one folder.
+  if (!found.listed.has(folder)) {
+    const entries = (listOf(found, folder) ?? []).filter(({ notUtf8 }) => !notUtf8);
+    found.listed.set(folder, new Map(entries.map((entry) => [entry.name, entry] as const)));
+  }
+  const entry = found.listed.get(folder)?.get(basename(path));
+  if (entry?.kind === 'link') addUnusable(found, { path, reason: LINKED });
+  else if (entry !== undefined) addEntry(found, path, entry, kind);
+}
+
+const LINKED = 'is a link, and nothing is read through one: put the file itself there';
+
+function addUnusable({ files, unusable }: Found, one: Unusable): void {
+  if (!files.has(one.path) && !unusable.some(({ path }) => path === one.path)) unusable.push(one);
+}
+
+/** Of what lies in a folder. */
 function addEntry(found: Found, path: string, entry: DirectoryEntry, kind: Kind, group?: string): void {
-  const { port, root, files, links, otherLinks, unusable } = found;
+  const { files } = found;
   if (entry.kind === 'directory' || files.has(path) || isTemporary(path)) return;
+  const ofGroup = group === undefined ? {} : { group };
   if (entry.kind === 'link') {
-    const target = kind === 'release' ? port.readLink(join(root, path)) : undefined;
-    // Names in the same folder, as releases have for older tools. A bag has no links, so they are noted.
-    if (target !== undefined && isName(target)) links.set(path, target);
-    else otherLinks.push(path);
+    addLink(found, path, kind, group);
     return;
   }
-  const reason = whyUnusable(port, root, path, entry.kind);
-  if (reason !== undefined) unusable.push({ path, reason });
-  else files.set(path, { path, kind, ...(group === undefined ? {} : { group }) });
+  const reason = whyUnusable(path, entry);
+  if (reason !== undefined) addUnusable(found, { path, reason, ...ofGroup });
+  else files.set(path, { path, kind, ...ofGroup });
+}
+
+function addLink(found: Found, path: string, kind: Kind, group: string | undefined): void {
+  const { port, root, links, otherLinks } = found;
+  const target = port.readLink(join(root, path));
+  const isBeside = target !== undefined && isName(target);
+  // Names in the same folder, as releases have for older tools. A bag has no links, so they are noted.
+  if (kind === 'release' && isBeside) links.set(path, target);
+  // What has to be of one state is not whole without it; of a name for a file beside it, that file is there.
+  else if (kind === 'reference' && group !== undefined && !isBeside)
+    addUnusable(found, { path, reason: LINKED, group });
+  else otherLinks.push(path);
 }
 
 function isName(target: string): boolean {
   return !/[/\\\0]/.test(target) && target !== '' && target !== '.' && target !== '..';
 }
 
-function whyUnusable(port: ReadPort, root: string, path: string, kind: 'file' | 'other'): string | undefined {
+function whyUnusable(path: string, { kind, notUtf8 }: DirectoryEntry): string | undefined {
+  if (notUtf8) return NOT_TEXT;
   if (kind === 'other') return 'is neither a file nor a folder';
-  if (port.stat(join(root, path)) === undefined) return 'has a name that is not UTF-8';
   // A backslash is part of a name here and a separator elsewhere.
   return whyOutside(path);
 }
+
+const NOT_TEXT = 'has a name that is not UTF-8';
 
 /** All files below a folder. */
 function addTree(found: Found, folder: string, kind: Kind, group?: string): void {
   const { port, root, folders } = found;
   if (isTemporary(folder)) return;
+  const entries = listOf(found, folder, group);
+  if (entries === undefined) return;
   const mode = port.stat(join(root, folder))?.mode;
   if (mode !== undefined && (mode & 0o200) === 0) folders.set(folder, mode);
-  for (const entry of port.list(join(root, folder))) {
+  for (const entry of entries) {
     const path = `${folder}/${entry.name}`;
-    if (entry.kind === 'directory') addTree(found, path, kind, group);
+    if (entry.kind === 'directory' && entry.notUtf8) addUnusable(found, { path, reason: NOT_TEXT });
+    else if (entry.kind === 'directory') addTree(found, path, kind, group);
     else addEntry(found, path, entry, kind, group);
   }
 }
 
 /** Of archived runs: nothing else says where their files went. */
 function addStubs(found: Found, runsDir: string): void {
-  const { port, root } = found;
   const folders = (path: string): string[] =>
-    port
-      .list(join(root, path))
-      .flatMap(({ name, kind }) => (kind === 'directory' ? [`${path}/${name}`] : []));
+    (listOf(found, path) ?? []).flatMap(({ name, kind }) =>
+      kind === 'directory' ? [`${path}/${name}`] : [],
+    );
   for (const run of folders(runsDir).flatMap(folders)) addFile(found, `${run}/${STUB_FILE}`, 'run');
 }
 

@@ -54,7 +54,7 @@ export async function stageFiles(work: Work, state: State): Promise<void> {
   const include = new Set(state.include);
   const graph = include.has('inputs') || include.has('outputs') ? await work.loadGraph?.() : undefined;
   state.sources = gatherSources({ ...work, include, ...(graph === undefined ? {} : { graph }) });
-  for (const { path, reason } of state.sources.unusable) problem(state, path, reason);
+  for (const one of state.sources.unusable) leaveOut(state, one, one.reason);
   const cache = join(work.root, CACHE_FOLDER, 'digests.jsonl');
   const digests = new Digests(work.port, work.root, digestersOf(work.root), cache, {
     ...work,
@@ -96,13 +96,9 @@ async function compareAndCopy(work: Reading, state: State): Promise<void> {
   });
 }
 
-function problem(state: State, path: string, message: string): void {
-  state.result.problems.push({ path, message });
-}
-
 /** Nothing of the file's group gets into the backup now; what is there of it stays. */
-function leaveOut(state: State, { path, group }: Source, message: string): void {
-  problem(state, path, message);
+function leaveOut(state: State, { path, group }: Pick<Source, 'path' | 'group'>, message: string): void {
+  state.result.problems.push({ path, message });
   state.staged.delete(path);
   const held = state.backup?.files.get(path);
   if (held !== undefined) state.files.set(path, held);
@@ -212,7 +208,8 @@ async function dropOthers(port: Port, directory: string, wanted: ReadonlySet<str
       const path = folder === '' ? name : `${folder}/${name}`;
       const at = stagedPath(directory, payloadPath(path));
       if (kind !== 'directory') {
-        if (!wanted.has(path)) await port.unlink(at);
+        // A copy is a file: a link that somebody put there would be given its name.
+        if (kind !== 'file' || !wanted.has(path)) await port.unlink(at);
       } else {
         await drop(path);
         if (port.list(at).length === 0) await port.removeDirectory(at);

@@ -40,7 +40,7 @@ export async function stageTagFiles(port: Port, directory: string, content: BagC
 }
 
 /** file -> text, in the order in which they are to be given their names. */
-export function tagTexts({ notes, files, info, now }: BagContent): Map<string, string> {
+function tagTexts({ notes, files, info, now }: BagContent): Map<string, string> {
   const manifests = ALGORITHMS.map((algorithm, i): [string, string] => [
     `manifest-${algorithm}.txt`,
     formatManifest([...files].map(([path, { digests }]) => [payloadPath(path), digests[i]])),

@@ -107,8 +107,8 @@ interface Job {
   /** As on disk, in the bag. */
   file: string;
   bytes: number;
-  /** By algorithm: what a manifest says. */
-  expected: Map<string, { digest: string; manifest: string }>;
+  /** What manifests say. Two files may be manifests of one algorithm: `sha256` and `SHA-256`. */
+  expected: { algorithm: string; digest: string; manifest: string }[];
 }
 
 function checkPayload(place: Place, jobs: Map<string, Job>, checksums: 'all' | 'one' | 'tags'): void {
@@ -129,9 +129,9 @@ function checkPayload(place: Place, jobs: Map<string, Job>, checksums: 'all' | '
 }
 
 /** SHA-512 before SHA-256 and so on: the name of the algorithm in order of length. */
-function keepStrongest({ expected }: Job): void {
-  const [strongest] = [...expected.keys()].sort((a, b) => digits(b) - digits(a));
-  for (const algorithm of [...expected.keys()]) if (algorithm !== strongest) expected.delete(algorithm);
+function keepStrongest(job: Job): void {
+  const [strongest] = [...job.expected].sort((a, b) => digits(b.algorithm) - digits(a.algorithm));
+  job.expected = job.expected.filter(({ algorithm }) => algorithm === strongest.algorithm);
 }
 
 function digits(algorithm: string): number {
@@ -140,8 +140,8 @@ function digits(algorithm: string): number {
 
 function expect(jobs: Map<string, Job>, file: Found, manifest: Manifest, digest: string): void {
   if (!isKnownAlgorithm(manifest.algorithm)) return;
-  const job = jobs.get(file.path) ?? { file: file.path, bytes: file.bytes, expected: new Map() };
-  job.expected.set(manifest.algorithm, { digest, manifest: manifest.file });
+  const job: Job = jobs.get(file.path) ?? { file: file.path, bytes: file.bytes, expected: [] };
+  job.expected.push({ algorithm: manifest.algorithm, digest, manifest: manifest.file });
   jobs.set(file.path, job);
 }
 
@@ -170,10 +170,9 @@ function whereIs(
   const there = lookUp(port, dir, path);
   if (typeof there === 'number') return { path, bytes: there };
   if (!first) return undefined;
-  if (there === 'out') find(bag, 'link', path, 'leads out of the bag');
-  else if (there === 'no-file') find(bag, 'no-file', path, 'is listed, and is no file');
-  else if (bag.fetch.has(path)) find(bag, 'to-fetch', path, `is not here: fetch.txt says where it is`);
-  else find(bag, 'missing', path, 'is listed, and is not there');
+  if (there.code === 'missing' && bag.fetch.has(path))
+    find(bag, 'to-fetch', path, `is not here: fetch.txt says where it is`);
+  else find(bag, there.code, path, there.message);
   return undefined;
 }
 
@@ -207,14 +206,7 @@ function checkTagManifests({ port, dir, bag }: Place, jobs: Map<string, Job>): v
       if (typeof there === 'number') {
         expect(jobs, { path, bytes: there }, manifest, digest);
       } else if (!said.has(path)) {
-        if (there === 'out') find(bag, 'link', path, 'leads out of the bag');
-        else
-          find(
-            bag,
-            there,
-            path,
-            there === 'missing' ? 'is listed, and is not there' : 'is listed, and is no file',
-          );
+        find(bag, there.code, path, there.message);
         said.add(path);
       }
     }
@@ -290,13 +282,11 @@ async function checkChecksums(
       onProgress?.(done, total);
     };
     try {
-      const digests = await fileDigests(port, join(dir, file), [...expected.keys()], {
-        signal,
-        workers,
-        onBytes,
-      });
-      for (const [i, [algorithm, { digest, manifest }]] of [...expected].entries()) {
-        if (digests[i] !== digest) find(bag, 'checksum', file, `is not what ${manifest} says (${algorithm})`);
+      const algorithms = [...new Set(expected.map(({ algorithm }) => algorithm))];
+      const digests = await fileDigests(port, join(dir, file), algorithms, { signal, workers, onBytes });
+      for (const { algorithm, digest, manifest } of expected) {
+        if (digests[algorithms.indexOf(algorithm)] !== digest)
+          find(bag, 'checksum', file, `is not what ${manifest} says (${algorithm})`);
       }
     } catch (error) {
       if (errnoOf(error) === undefined || signal?.aborted) throw error;

@@ -28,7 +28,7 @@ export function defineCache(program: Command): void {
     .action((flags: { json?: boolean }, command: Command) =>
       act(async (signal) => {
         const { openProject } = await import('../project.js');
-        const { cacheInfo } = await import('../cache.js');
+        const { cacheInfo } = await import('../cache-contents.js');
         const info = cacheInfo(await openProject(globalOptions(command)), signal);
         if (flags.json) {
           printJson(info);

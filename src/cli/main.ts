@@ -1,6 +1,7 @@
 /** What all commands share: options of the program, where text goes, exit codes, and the end by a signal. */
 import type { Command } from 'commander';
 import { FirnError } from '../errors.js';
+import { disk } from '../files/disk.js';
 import { textOf } from '../system-errors.js';
 import { areThreadsBusy } from '../workers/pool.js';
 import { isGitHubLog, neutral, neutralJson, placeOf, workflowCommand } from './github.js';
@@ -48,6 +49,9 @@ export function globalOptions(command: Command): GlobalOptions {
   return { directory: '.' };
 }
 
+/** Of the flags of an open file, by fcntl(2): which part says what it is open for, and what that is for writing alone. */
+const O_ACCMODE = 3;
+const O_WRONLY = 1;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
@@ -62,6 +66,7 @@ export async function act(
   const abort = new AbortController();
   let first: NodeJS.Signals | undefined;
   const stop = (signal: NodeJS.Signals): void => {
+    if (signal === 'SIGHUP' && isUnderNohup()) return;
     // The second one leaves at once.
     if (abort.signal.aborted) leave(signal);
     first = signal;
@@ -83,6 +88,17 @@ export async function act(
   if (first === 'SIGHUP' && isOnTerminal()) process.kill(process.pid, first);
 }
 
+/**
+ * Whether `nohup` has started it, so that it goes on when the terminal is closed. Node takes back that SIGHUP is ignored,
+ * before any of our code runs. What stays: the input that GNU nohup opens for writing alone, so that nobody reads it, and
+ * the name of the program, which bash and zsh leave in `_`.
+ */
+function isUnderNohup(): boolean {
+  if (process.env._?.split('/').at(-1) === 'nohup') return true;
+  const flags = /^flags:\s*([0-7]+)$/m.exec(disk.readText('/proc/self/fdinfo/0') ?? '');
+  return flags !== null && (Number.parseInt(flags[1], 8) & O_ACCMODE) === O_WRONLY;
+}
+
 function isOnTerminal(): boolean {
   return [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
 }
@@ -97,9 +113,15 @@ function leave(signal: NodeJS.Signals): void {
 
 /** The text of an error for people: safe for a terminal, and with paths as seen from here. */
 export function errorText(error: unknown): string {
-  const here = `${process.cwd()}/`;
-  const text = textOf(error);
-  return safeLines(here === '//' ? text : text.replaceAll(here, ''));
+  return safeLines(fromHere(textOf(error), process.cwd()));
+}
+
+/** Paths in a text as seen from a folder. Only where one begins: `/data/` is in the middle of `/mnt/data/runs` as well. */
+function fromHere(text: string, folder: string): string {
+  if (folder === '/') return text;
+  return text
+    .split(`${folder}/`)
+    .reduce((seen, rest) => seen + (/^[\s"'`(=]?$/.test(seen.slice(-1)) ? '' : `${folder}/`) + rest);
 }
 
 /** Says what went wrong; the exit code that stands for it. */

@@ -42,5 +42,5 @@ export interface Diagnosis {
 /** Throws FirnError (`usage`) when the folder or a word in `only` is nothing; never for what is wrong with the project. */
 export async function diagnose(options: DiagnoseOptions = {}): Promise<Diagnosis> {
   const doctor = await import('../doctor/doctor.js');
-  return doctor.diagnose({ directory: '.', ...options });
+  return doctor.diagnose({ ...options, directory: options.directory ?? '.' });
 }

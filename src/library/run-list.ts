@@ -1,5 +1,6 @@
 /** The runs of a project with what is in their folders. Looks at names and stats. */
 import { join } from 'node:path';
+import { checkWholeNumber } from '../check-number.js';
 import { FirnError } from '../errors.js';
 import { glanceAt } from '../files/glance.js';
 import { suggest } from '../pipeline/nearest.js';
@@ -12,6 +13,7 @@ import type { RunInfo, RunQuery } from './data-manager.js';
 
 export function findRuns(place: RegistryPlace, query: RunQuery): RunInfo[] {
   const { dataset, run, version, olderThan, text, sort = 'newest', limit } = query;
+  checkWholeNumber('limit', limit, 0);
   const versionOf = versionLookup(place);
   const filter = {
     ...(dataset === undefined ? {} : { dataset }),
@@ -38,7 +40,7 @@ export function findRuns(place: RegistryPlace, query: RunQuery): RunInfo[] {
     const sign = sort === 'newest' ? -1 : 1;
     runs.sort((a, b) => sign * (a.modified.getTime() - b.modified.getTime()));
   }
-  return limit === undefined ? runs : runs.slice(0, Math.max(0, limit));
+  return limit === undefined ? runs : runs.slice(0, limit);
 }
 
 /** Throws FirnError (usage) when there is no such run. */

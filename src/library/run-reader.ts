@@ -36,7 +36,7 @@ export interface RunReader {
   readonly dtype: 'f2' | 'f4' | 'f8';
   /**
    * The rows in order. Memory does not grow with their number. Throws FirnError: `usage` for rows that the run does not
-   * have, `input` when the file does not hold what it promised.
+   * have and a `blockRows` that is no number of rows, `input` when the file does not hold what it promised.
    */
   blocks(options?: ReadOptions): AsyncIterable<RunBlock>;
   /** One row: one read of an `.npy`, a pass up to that row of a compressed `.npz`. Throws FirnError as `blocks` does. */
@@ -53,13 +53,16 @@ export async function openRun(directory: string): Promise<RunReader> {
   const array = await import('../runs/run-array.js');
   const { toFloat32 } = await import('../arrays/convert.js');
   const { rowBytes } = await import('../arrays/types.js');
+  const { checkWholeNumber } = await import('../check-number.js');
   const reader: ArrayReader = await array.openRun(disk, directory);
   const { path, rows, dims, dtype } = reader;
-  const ask = ({ blockRows, ...options }: ReadOptions) =>
-    reader.blocks({
+  const ask = ({ blockRows, ...options }: ReadOptions) => {
+    checkWholeNumber('blockRows', blockRows, 1);
+    return reader.blocks({
       ...options,
-      ...(blockRows === undefined ? {} : { blockBytes: Math.max(1, blockRows) * rowBytes(reader) }),
+      ...(blockRows === undefined ? {} : { blockBytes: blockRows * rowBytes(reader) }),
     });
+  };
 
   async function* blocks(options: ReadOptions = {}): AsyncGenerator<RunBlock> {
     for await (const block of ask(options)) {

@@ -19,14 +19,13 @@ import { temporaryName } from '../files/temporary.js';
 import { streamHash } from '../workers/hashing.js';
 import type { Workers } from '../workers/pool.js';
 import { type Packed, provePacked } from './archive-proof.js';
+import { readSums } from './check-files.js';
 import { secondsOf } from './date.js';
 import { filesIn, olderNames, SUMS_FILE } from './names.js';
-import { archiveLabel } from './place.js';
-import { parseSums } from './sums.js';
+import { archiveLabel, underFinalName } from './place.js';
 import { padding, type TarMember, tarEnd, tarHeader } from './tar.js';
 
-export const ARCHIVE_KINDS = ['tar.gz', 'zip'] as const;
-export type ArchiveKind = (typeof ARCHIVE_KINDS)[number];
+export type ArchiveKind = 'tar.gz' | 'zip';
 
 export interface ArchiveRequest {
   port: Port;
@@ -60,7 +59,7 @@ const REGULAR = 0o100000;
 /** Magic, deflate, no flags, no time, nothing about speed, unknown system (RFC 1952, section 2.3). */
 const GZIP_HEADER = Uint8Array.from([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255]);
 
-export function archivePath(directory: string, stem: string, kind: ArchiveKind): string {
+function archivePath(directory: string, stem: string, kind: ArchiveKind): string {
   return join(dirname(directory), `${stem}.${kind}`);
 }
 
@@ -91,7 +90,7 @@ export async function writeArchive(request: ArchiveRequest): Promise<Archive> {
     return { ...archive, existed: false };
   } catch (error) {
     await port.unlink(temporary).catch(() => undefined);
-    throw error;
+    throw underFinalName(error, temporary, path);
   }
 }
 
@@ -130,11 +129,11 @@ interface Member {
 }
 
 function membersOf(port: ReadPort, directory: string, stem: string): Member[] {
-  const text = port.readText(join(directory, SUMS_FILE));
-  const { sums, problems } = parseSums(text ?? '');
-  if (text === undefined || problems.length > 0) {
-    throw new FirnError('conflict', text === undefined ? 'is missing' : problems[0], {
-      path: join(directory, SUMS_FILE),
+  const path = join(directory, SUMS_FILE);
+  const { sums, problems } = readSums(port, path);
+  if (problems.length > 0) {
+    throw new FirnError('conflict', problems[0], {
+      path,
       advice: `\`firn verify\` tells what else is wrong with ${stem}.`,
     });
   }

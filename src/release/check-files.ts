@@ -4,13 +4,13 @@
  */
 import { join } from 'node:path';
 import { fileDigest } from '../engine/store.js';
-import { errnoOf } from '../errors.js';
+import { errnoOf, FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import type { Finding } from '../finding.js';
 import { reasonOf } from '../system-errors.js';
 import type { Workers } from '../workers/pool.js';
 import { CRATE_FILE, filesIn, olderNames, SUMS_FILE } from './names.js';
-import { parseSums } from './sums.js';
+import { type ParsedSums, parseSums } from './sums.js';
 
 export interface CheckOptions {
   workers?: Workers | undefined;
@@ -35,9 +35,7 @@ export async function checkFiles(
 ): Promise<CheckedFiles> {
   const findings: Finding[] = [];
   const whole = new Map<string, string>();
-  const text = port.readText(join(directory, SUMS_FILE));
-  if (text === undefined) findings.push({ path: SUMS_FILE, problem: 'is missing' });
-  const { sums, problems } = text === undefined ? { sums: [], problems: [] } : parseSums(text);
+  const { sums, problems } = readSums(port, join(directory, SUMS_FILE));
   for (const problem of problems) findings.push({ path: SUMS_FILE, problem });
   const kinds = kindsIn(port, directory);
   let bytes = 0;
@@ -60,11 +58,22 @@ export async function checkFiles(
   return { findings, whole, bytes };
 }
 
+/** SHA256SUMS at `path`; that it is missing or cannot be read is one of the problems. */
+export function readSums(port: ReadPort, path: string): ParsedSums {
+  try {
+    const text = port.readText(path);
+    return text === undefined ? { sums: [], problems: ['is missing'] } : parseSums(text);
+  } catch (error) {
+    if (error instanceof FirnError) return { sums: [], problems: [error.message] };
+    if (errnoOf(error) === undefined) throw error;
+    return { sums: [], problems: [`cannot be read: ${reasonOf(error)}`] };
+  }
+}
+
 /** What is missing among the files, without reading any but SHA256SUMS. */
 export function missingFiles(port: ReadPort, directory: string, stem: string): string[] {
-  const text = port.readText(join(directory, SUMS_FILE));
-  if (text === undefined) return [SUMS_FILE];
-  const names = new Set([...parseSums(text).sums.map(({ name }) => name), ...required(stem)]);
+  const { sums } = readSums(port, join(directory, SUMS_FILE));
+  const names = new Set([SUMS_FILE, ...sums.map(({ name }) => name), ...required(stem)]);
   return [...names].filter((name) => port.stat(join(directory, name))?.kind !== 'file');
 }
 

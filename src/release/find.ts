@@ -3,7 +3,7 @@
  * at names and at the heads of metadata; whether a release is whole is not its matter.
  */
 import { basename, join, resolve } from 'node:path';
-import { FirnError } from '../errors.js';
+import { errnoOf, FirnError } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import type { Pipeline } from '../pipeline/load.js';
 import { DEFAULT_REFERENCE } from '../reference/files.js';
@@ -51,14 +51,19 @@ export function releasesFolders(places: ReleasePlaces): string[] {
   ];
 }
 
-/** All releases, by folder and then by name. Damaged ones are among them. */
+/** All releases, by folder and then by name. Damaged ones are among them, and folders that may not be looked into. */
 export async function findReleases(port: ReadPort, places: ReleasePlaces): Promise<FoundRelease[]> {
   const found: FoundRelease[] = [];
   for (const folder of releasesFolders(places)) {
     for (const { name, kind } of port.list(folder)) {
       const directory = join(folder, name);
-      if (kind !== 'directory' || name.startsWith('.') || !isRelease(port, directory)) continue;
-      found.push({ ...(await calledIn(port, directory)), directory });
+      if (kind !== 'directory' || name.startsWith('.')) continue;
+      try {
+        if (isRelease(port, directory)) found.push({ ...(await calledIn(port, directory)), directory });
+      } catch (error) {
+        if (errnoOf(error) === undefined) throw error;
+        found.push({ ...calledBy(name), directory });
+      }
     }
   }
   return found;
@@ -87,6 +92,10 @@ async function calledIn(port: ReadPort, directory: string): Promise<Pick<FoundRe
   const stem = stemIn(port, directory);
   const facts = await readMetadata(port, join(directory, filesIn(stem).metadata)).catch(() => undefined);
   if (facts?.release !== undefined) return { name: facts.release.name, tag: facts.release.tag };
+  return calledBy(stem);
+}
+
+function calledBy(stem: string): Pick<FoundRelease, 'name' | 'tag'> {
   const cut = stem.indexOf('_');
   return cut === -1 ? { name: '', tag: stem } : { name: stem.slice(0, cut), tag: stem.slice(cut + 1) };
 }

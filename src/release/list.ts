@@ -1,9 +1,10 @@
 /** What the releases of a project hold, from their heads: no array is read. */
 import { join } from 'node:path';
-import { messageOf } from '../errors.js';
+import { errnoOf, messageOf } from '../errors.js';
 import type { ReadPort } from '../files/port.js';
 import { startsOf } from '../reference/layout.js';
 import { readMetadata } from '../reference/metadata.js';
+import { reasonOf } from '../system-errors.js';
 import { missingFiles } from './check-files.js';
 import { versionsIn } from './description.js';
 import { type FoundRelease, findReleases, type ReleasePlaces, stemIn } from './find.js';
@@ -34,7 +35,19 @@ export async function listReleases(port: ReadPort, places: ReleasePlaces): Promi
   return listed.sort((a, b) => (order(a) < order(b) ? -1 : order(a) > order(b) ? 1 : 0));
 }
 
+const UNKNOWN = { date: null, rows: null, runs: null, dims: null, versions: [] };
+
 async function describe(port: ReadPort, found: FoundRelease): Promise<ListedRelease> {
+  try {
+    return await lookInto(port, found);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    const problem = `cannot be read: ${reasonOf(error)}`;
+    return { ...found, ...UNKNOWN, hasIndex: false, bytes: 0, missing: [], problem };
+  }
+}
+
+async function lookInto(port: ReadPort, found: FoundRelease): Promise<ListedRelease> {
   const { directory } = found;
   const stem = stemIn(port, directory);
   const files = filesIn(stem);
@@ -46,10 +59,9 @@ async function describe(port: ReadPort, found: FoundRelease): Promise<ListedRele
     bytes,
     missing: missingFiles(port, directory, stem),
   };
-  const unknown = { date: null, rows: null, runs: null, dims: null, versions: [] };
   try {
     const facts = await readMetadata(port, join(directory, files.metadata));
-    if (facts === undefined) return { ...common, ...unknown, problem: null };
+    if (facts === undefined) return { ...common, ...UNKNOWN, problem: null };
     return {
       ...common,
       date: facts.release?.date ?? null,
@@ -60,6 +72,6 @@ async function describe(port: ReadPort, found: FoundRelease): Promise<ListedRele
       problem: null,
     };
   } catch (error) {
-    return { ...common, ...unknown, problem: messageOf(error) };
+    return { ...common, ...UNKNOWN, problem: messageOf(error) };
   }
 }

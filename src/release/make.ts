@@ -13,7 +13,7 @@ import { versionsIn } from './description.js';
 import type { Fields } from './fields.js';
 import { fillRelease } from './fill.js';
 import { CRATE_FILE, olderNames, type ReleaseFiles, releaseFiles, SUMS_FILE } from './names.js';
-import { ReleasePlace } from './place.js';
+import { ReleasePlace, underFinalName } from './place.js';
 import { readSource, type Source } from './source.js';
 import { expectSame } from './standing.js';
 
@@ -118,13 +118,9 @@ function dateOf(tag: string, facts: ReferenceFacts): string {
 
 /** What the system refuses, with the bytes it takes and the name that the release was to get. */
 function forPeople(error: unknown, place: ReleasePlace, { files }: Source): unknown {
-  if (error instanceof FirnError && error.path?.startsWith(place.staging)) {
-    const { kind, message, advice, cause } = error;
-    const path = place.final + error.path.slice(place.staging.length);
-    return new FirnError(kind, message, { path, ...(advice === undefined ? {} : { advice }), cause });
-  }
+  if (error instanceof FirnError) return underFinalName(error, place.staging, place.final);
   const errno = errnoOf(error);
-  if (errno === undefined || error instanceof FirnError) return error;
+  if (errno === undefined) return error;
   const full = errno === 'ENOSPC' || errno === 'EDQUOT';
   const advice = full
     ? `Make room: it takes as much as ${files.directory}, once more.`

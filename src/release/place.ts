@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { dirname, join } from 'node:path';
+import { FirnError } from '../errors.js';
 import { makeDurableDirectory } from '../files/make-directory.js';
 import type { Port } from '../files/port.js';
 import { removeHalfWritten, removeTree } from '../files/remove.js';
@@ -24,6 +25,14 @@ export function archiveLabel(stem: string): string {
 
 function shortOf(name: string): string {
   return createHash('sha256').update(name).digest('hex').slice(0, 12);
+}
+
+/** An error about what is not finished, with the name that people know. */
+export function underFinalName(error: unknown, staging: string, final: string): unknown {
+  if (!(error instanceof FirnError) || !error.path?.startsWith(staging)) return error;
+  const { kind, message, advice, cause } = error;
+  const path = final + error.path.slice(staging.length);
+  return new FirnError(kind, message, { path, ...(advice === undefined ? {} : { advice }), cause });
 }
 
 export class ReleasePlace {
@@ -90,7 +99,7 @@ export async function sweepReleases(port: Port, folder: string): Promise<void> {
 }
 
 /** Removes a directory that may be closed for writing; for those who are not root that takes its mode first. */
-export async function removeReadOnly(port: Port, directory: string): Promise<void> {
+async function removeReadOnly(port: Port, directory: string): Promise<void> {
   await port.setMode(directory, OPEN_MODE);
   for (const { name, kind } of port.list(directory)) {
     if (kind === 'directory') await removeReadOnly(port, join(directory, name));

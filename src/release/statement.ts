@@ -12,8 +12,8 @@
 import { type Description, indexParameters, PROGRAM, type ReleasedFile } from './description.js';
 import type { Fields } from './fields.js';
 
-export const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
-export const PREDICATE_TYPE = 'https://slsa.dev/provenance/v1';
+const STATEMENT_TYPE = 'https://in-toto.io/Statement/v1';
+const PREDICATE_TYPE = 'https://slsa.dev/provenance/v1';
 const ARRAY_DIGEST = 'firn-array-1';
 
 /** What people decide about a release: with the arrays, all that makes it this one and no other. */
@@ -97,6 +97,7 @@ export function readStatement(text: string): Statement | undefined {
     ) &&
     typeof definition?.externalParameters === 'object' &&
     definition.externalParameters !== null &&
-    Array.isArray(definition.resolvedDependencies);
+    Array.isArray(definition.resolvedDependencies) &&
+    definition.resolvedDependencies.every((one) => typeof one === 'object' && one !== null);
   return isOne ? (value as Statement) : undefined;
 }

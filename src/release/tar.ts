@@ -20,7 +20,7 @@ export interface TarMember {
   target?: string;
 }
 
-export const TAR_BLOCK = 512;
+const TAR_BLOCK = 512;
 /** Tar files are whole records of 20 blocks. */
 const RECORD = 20 * TAR_BLOCK;
 const NAME_BYTES = 100;

@@ -58,9 +58,11 @@ export function watchFolders(listener: FolderListener): FolderWatch {
   const start = async (folder: string): Promise<void> => {
     const { watch } = await import('chokidar');
     if (closed || !wanted.has(folder)) return;
+    const shown = folder.replaceAll('\\', '/');
     await new Promise<void>((end) => {
-      // The folder alone: what is in it is told by its own watcher.
-      const watcher = watch(folder, { ignored: (path) => path !== folder, atomic: false });
+      // The folder alone: what is in it is told by its own watcher. As `cwd`, since chokidar takes `\` in paths for `/`.
+      const ignored = (path: string): boolean => path !== shown;
+      const watcher = watch('.', { cwd: folder, ignored, atomic: false });
       watched.set(folder, { watcher, end });
       let isThere = false;
       watcher.on('addDir', () => {

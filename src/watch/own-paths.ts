@@ -4,13 +4,10 @@ import { isTemporary } from '../files/temporary.js';
 import { CACHE_FOLDER } from '../pipeline/project-path.js';
 import type { Unsettled } from './settling.js';
 
-/** Relative to the project: what steps write or remove, and inputs that are looked at again soon anyway. */
+/** Relative to the project: what steps write, and inputs that are looked at again soon anyway. What a step removes it reads. */
 export function ignoredPaths(steps: readonly Step[], unsettled: readonly Unsettled[]): Set<string> {
   const paths = new Set<string>();
-  for (const { outputs, removes = [] } of steps) {
-    for (const { path } of outputs) paths.add(path);
-    for (const path of removes) paths.add(path);
-  }
+  for (const { outputs } of steps) for (const { path } of outputs) paths.add(path);
   for (const { path, until } of unsettled) if (until !== undefined) paths.add(path);
   return paths;
 }

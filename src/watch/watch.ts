@@ -5,6 +5,7 @@
  */
 import { relative, resolve, sep } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { checkNumber, checkWholeNumber } from '../check-number.js';
 import type { BuildSummary } from '../engine/events.js';
 import { Failures } from '../engine/failures.js';
 import { errnoOf } from '../errors.js';
@@ -101,6 +102,10 @@ class Watch {
   ) {
     const { targets = [], settleMs = SETTLE_MS, pollMs } = options;
     const { port = disk, now = Date.now } = place;
+    checkWholeNumber('jobs', options.jobs, 1);
+    checkNumber('settleMs', settleMs, 0);
+    checkNumber('pollMs', pollMs, 1);
+    checkNumber('rescanMs', options.rescanMs, 1);
     this.root = resolve(options.directory);
     this.port = port;
     this.settleMs = settleMs;
@@ -112,6 +117,7 @@ class Watch {
   }
 
   private readonly tell = (event: WatchEvent): void => {
+    if (this.broken.signal.aborted) return;
     try {
       this.options.onEvent(event);
     } catch (error) {
@@ -212,9 +218,14 @@ class Watch {
     this.settlingSince = unsettled.some(isAboutToSettle) ? (this.settlingSince ?? at) : undefined;
     const { settlingSince: since, settleMs, lastBuildMs = 0 } = this;
     if (!isTimeToBuild({ at, since, settleMs, lastBuildMs })) return false;
-    if (await this.waitForOthers(project)) {
-      // What was seen before is out of date.
-      this.alarm.hint();
+    try {
+      if (await this.waitForOthers(project)) {
+        // What was seen before is out of date.
+        this.alarm.hint();
+        return false;
+      }
+    } catch (error) {
+      this.cannotBegin(error);
       return false;
     }
     this.settlingSince = undefined;
@@ -257,11 +268,15 @@ class Watch {
       return { summary, hasStarted };
     } catch (error) {
       if (signal.aborted) return { hasStarted };
-      // What keeps the first build from beginning will hardly go by itself.
-      if (this.lastBuildMs === undefined) throw error;
-      this.told.problem('build', error, false);
+      this.cannotBegin(error);
       return { hasStarted };
     }
+  }
+
+  /** What keeps the first build from beginning will hardly go by itself. */
+  private cannotBegin(error: unknown): void {
+    if (this.lastBuildMs === undefined) throw error;
+    this.told.problem('build', error, false);
   }
 
   /** Whether somebody else was building. Also ends with the watch. */

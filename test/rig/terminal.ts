@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { PROGRAM, type TestProject } from './project.js';
 
 /**
- * `expect`: waits until the project has that file. `type`: what a key sends, such as Ctrl-C. `hang up`: the window is closed.
- * In the end the program is waited for.
+ * `expect`: waits until the project has that file. `make`: makes it. `type`: what a key sends, such as Ctrl-C. `hang up`: the
+ * window is closed. In the end the program is waited for.
  */
-export type Act = { expect: string } | { type: string } | 'hang up';
+export type Act = { expect: string } | { make: string } | { type: string } | 'hang up';
 
 export interface Typed {
   /** As a shell would see it. */
@@ -42,6 +42,7 @@ for act in acts:
         os.close(fd)
         fd = None
     elif 'type' in act: os.write(fd, act['type'].encode())
+    elif 'make' in act: open(act['make'], 'w').close()
     else:
         while not os.path.exists(act['expect']):
             if ended(): sys.exit('it ended before there was ' + act['expect'] + ': ' + data.decode())
@@ -53,12 +54,21 @@ print(json.dumps({'code': status, 'bytes': data.decode()}))
 
 /** Runs `firn` on a terminal of its own, and does these things there. Needs Python. */
 export function onTerminal(project: TestProject, acts: readonly Act[], ...args: string[]): Promise<Typed> {
+  return typedOnTerminal(project, acts, [process.execPath, PROGRAM, ...args]);
+}
+
+/** The same for any command. */
+export function typedOnTerminal(
+  project: TestProject,
+  acts: readonly Act[],
+  command: readonly string[],
+): Promise<Typed> {
   const { CI: _ci, NO_COLOR: _noColor, ...env } = process.env;
-  const child = spawn(
-    '/usr/bin/python3',
-    ['-c', DRIVER, JSON.stringify(acts), process.execPath, PROGRAM, ...args],
-    { cwd: project.root, env: { ...env, TERM: 'xterm' }, stdio: ['ignore', 'pipe', 'pipe'] },
-  );
+  const child = spawn('/usr/bin/python3', ['-c', DRIVER, JSON.stringify(acts), ...command], {
+    cwd: project.root,
+    env: { ...env, TERM: 'xterm' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let stdout = '';
   let stderr = '';
   child.stdout.on('data', (chunk) => {

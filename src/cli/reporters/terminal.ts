@@ -39,7 +39,10 @@ export function terminalReporter(plain: Listener): Listener {
   return (event: BuildEvent) => {
     switch (event.type) {
       case 'begin':
+        // One reporter shows all builds of a watch.
         steps = event.steps;
+        finished = 0;
+        hashed = 0;
         return;
       case 'hashing':
         hashed += event.bytes;
