@@ -185,30 +185,35 @@ testWhere(test, bootLacks ?? machineLacks, 'a holder is gone when its boot is an
   assert.is(isGone(plantLock({ pid: process.pid, boot: 'earlier' })), true, 'the machine was started again');
 });
 
-testWhere(test, bootLacks, 'what another user left of a lock and may not be removed keeps nobody from building', async () => {
-  const folder = new TestProject().root;
-  const path = join(folder, 'lock');
-  const first = await acquireLock(disk, path, { command: 'test', onWait: () => undefined });
-  const { holder } = readLock(disk, path) as { holder: Holder };
-  await first.release();
-  const left = join(folder, '.firn-lock-0123456789ab-1-0123456789ab');
-  mkdirSync(left);
-  writeFileSync(join(left, 'x.json'), JSON.stringify({ ...holder, started: '1' }));
-  const port: Port = {
-    ...disk,
-    unlink: (file) =>
-      file.startsWith(left)
-        ? Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES' }))
-        : disk.unlink(file),
-  };
-  for (let i = 0; i < 2; i++) {
-    const lock = await acquireLock(port, path, {
-      command: 'test',
-      onWait: () => assert.unreachable('nobody holds it'),
-    });
-    await lock.release();
-  }
-});
+testWhere(
+  test,
+  bootLacks,
+  'what another user left of a lock and may not be removed keeps nobody from building',
+  async () => {
+    const folder = new TestProject().root;
+    const path = join(folder, 'lock');
+    const first = await acquireLock(disk, path, { command: 'test', onWait: () => undefined });
+    const { holder } = readLock(disk, path) as { holder: Holder };
+    await first.release();
+    const left = join(folder, '.firn-lock-0123456789ab-1-0123456789ab');
+    mkdirSync(left);
+    writeFileSync(join(left, 'x.json'), JSON.stringify({ ...holder, started: '1' }));
+    const port: Port = {
+      ...disk,
+      unlink: (file) =>
+        file.startsWith(left)
+          ? Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES' }))
+          : disk.unlink(file),
+    };
+    for (let i = 0; i < 2; i++) {
+      const lock = await acquireLock(port, path, {
+        command: 'test',
+        onWait: () => assert.unreachable('nobody holds it'),
+      });
+      await lock.release();
+    }
+  },
+);
 
 test('a lock that is none, or that the system refuses, is told and not asked for without end', async () => {
   const project = new TestProject(
