@@ -42,7 +42,7 @@ test('errors come before warnings, and each says what to do', async () => {
     stdout,
     `
 error run-unusable: ${RUNS}/A/r1/embeddings.npy: is empty (0 bytes), expected an npy or npz file
-  -> Save it with numpy.save(path, array) or numpy.savez_compressed(path, embeddings=array)
+  -> Save it with numpy.save(path, array) or numpy.savez_compressed(path, embeddings=array).
 
 warning run-misnamed: ${RUNS}/C/r1/embedding.npy: is passed over: the array of a run is called embeddings.npy
   -> \`mv -- ${RUNS}/C/r1/embedding.npy ${RUNS}/C/r1/embeddings.npy\`

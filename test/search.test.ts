@@ -313,9 +313,9 @@ test('mistakes are named', async () => {
     [['--run', 'A/r1', ...ask, '--top-k', '0'], 2, /--top-k must be a whole number of at least 1/],
     [['--run', 'A/r1', ...ask, '--nprobe', '0'], 2, /--nprobe must be a whole number of at least 1/],
     [['--run', 'A/r1'], 2, /--run needs --seq-idx/],
-    [ask, 2, /a search needs one of --run \(with --seq-idx\), --query and --query-file/],
+    [ask, 2, /a search needs exactly one of --run \(with --seq-idx\), --query and --query-file/],
     [['--query', 'ACGT', ...ask], 2, /--seq-idx goes with --run/],
-    [['--query', 'ACGT', '--run', 'A/r1', ...ask], 2, /needs one of/],
+    [['--query', 'ACGT', '--run', 'A/r1', ...ask], 2, /needs exactly one of/],
     [['--query', 'ACGTACGT'], 2, /data\/reference: no run of this reference says how it was embedded/],
   ];
   for (const [args, code, says] of cases) {

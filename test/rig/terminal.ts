@@ -3,10 +3,10 @@ import { spawn } from 'node:child_process';
 import { PROGRAM, type TestProject } from './project.js';
 
 /**
- * `expect`: waits until the project has that file. `make`: makes it. `type`: what a key sends, such as Ctrl-C. `hang up`: the
+ * `expect`: waits until the project has that file. `see`: until that text was printed. `make`: makes it. `type`: what a key sends, such as Ctrl-C. `hang up`: the
  * window is closed. In the end the program is waited for.
  */
-export type Act = { expect: string } | { make: string } | { type: string } | 'hang up';
+export type Act = { expect: string } | { see: string } | { make: string } | { type: string } | 'hang up';
 
 export interface Typed {
   /** As a shell would see it. */
@@ -44,8 +44,9 @@ for act in acts:
     elif 'type' in act: os.write(fd, act['type'].encode())
     elif 'make' in act: open(act['make'], 'w').close()
     else:
-        while not os.path.exists(act['expect']):
-            if ended(): sys.exit('it ended before there was ' + act['expect'] + ': ' + data.decode())
+        awaited = act.get('expect', act.get('see'))
+        while not (os.path.exists(awaited) if 'expect' in act else awaited.encode() in data):
+            if ended(): sys.exit('it ended before there was ' + awaited + ': ' + data.decode())
             read(0.01)
 while not ended(): read(0.01)
 if fd is not None: read(0)
