@@ -35,6 +35,7 @@ import { type Prior, readPrior } from '../src/reference/prior.js';
 import { type Told, unselectedRuns, versionsOf, warningsOf } from '../src/reference/warnings.js';
 import { isLoss, type RowsRequest, writeRows } from '../src/reference/write-rows.js';
 import { runFile } from '../src/runs/run-array.js';
+import { isDamaged, RUN_FACTS_FILE } from '../src/runs/run-facts.js';
 
 interface Params {
   sequences: boolean;
@@ -130,6 +131,15 @@ const rule: Rule = {
     const all = view.runs('all');
     const selected = new Set(runs.map((run) => run.name));
     const passedOver = all.filter((run) => !selected.has(run.name));
+    if (target.runs !== undefined && target.runs !== 'all' && target.runs.version !== undefined) {
+      for (const { name, directory, version } of passedOver) {
+        const facts = `${directory}/${RUN_FACTS_FILE}`;
+        if (version === undefined && isDamaged(view.port, join(view.root, facts)))
+          view.warn(
+            `run ${name} is left out: ${facts} does not say its version, since it was cut short or altered`,
+          );
+      }
+    }
     const versions: { [run: string]: string } = {};
     for (const run of runs) if (run.version !== undefined) versions[run.name] = run.version;
     return [

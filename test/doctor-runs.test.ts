@@ -272,6 +272,12 @@ fs.promises.open = async (...args) => open(...args);`,
     path: `${RUNS}/A/r1`,
     remedy: /^`firn versions tag-run A\/r1 --version v2 --force`$/,
   },
+  'the file that says how a run was embedded was cut short': {
+    finds: ['run-facts-damaged'],
+    breaks: (project) => project.write(`${RUNS}/A/r1/embedding_run.json`, '{"firn": 1, "version": "v'),
+    path: `${RUNS}/A/r1/embedding_run.json`,
+    remedy: /move it away, and tag the run: `firn versions tag-run A\/r1 --version VERSION`/,
+  },
   'runs without a version, and a target that filters by it': {
     finds: ['version-missing'],
     async breaks() {

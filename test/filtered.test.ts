@@ -74,6 +74,20 @@ test('a run whose own word for its version was damaged does not leave for that',
   assert.equal(project.reference().names, ['A/r2']);
 });
 
+test('a new run that was to say its version, and does not, is left out with a word', async () => {
+  const project = new TestProject(VERSIONED);
+  for (const [i, name] of ['A/r1', 'A/r2'].entries()) await project.writeRun(name, { seed: i + 1 });
+  project.write(`${RUNS}/A/r1/embedding_run.json`, '{"version": "v1"}');
+  project.write(`${RUNS}/A/r2/embedding_run.json`, '{"version": "v1"');
+  const { code, stderr } = await project.firn('build');
+  assert.is(code, 0);
+  assert.match(stderr, /run A\/r2 is left out: .*A\/r2\/embedding_run\.json does not say its version/);
+  assert.equal(project.reference().names, ['A/r1']);
+  tag(project, { 'A/r2': 'v1' });
+  assert.not.match((await project.firn('build')).stderr, /left out/);
+  assert.equal(project.reference().names, ['A/r1', 'A/r2']);
+});
+
 test('a run in two versions is an error', async () => {
   const project = new TestProject(VERSIONED);
   await project.writeRun('A/r1', { seed: 1 });

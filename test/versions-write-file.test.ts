@@ -1,11 +1,11 @@
 /** Replacing a file as a whole: whatever fails, the old file or the new one is there and nothing else. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { FirnError } from '../src/errors.js';
 import { disk } from '../src/files/disk.js';
-import type { WritePort } from '../src/files/port.js';
+import type { Port } from '../src/files/port.js';
 import { writeFileAtomic } from '../src/files/write-file.js';
 import { temporaryFolder } from './rig/folder.js';
 
@@ -19,7 +19,7 @@ function folderWith(content: string): { folder: string; path: string } {
 }
 
 /** The disk, whose operation number `at` fails; a failing write writes half. Operations are noted in `done`. */
-function failing(at: number, done: string[], code = 'ENOSPC'): WritePort {
+function failing(at: number, done: string[], code = 'ENOSPC'): Port {
   const step = (name: string) => {
     done.push(name);
     if (done.length === at) throw Object.assign(new Error(`${code}: injected`), { code });
@@ -92,6 +92,15 @@ ORDER.forEach((operation, i) => {
       assert.is(readFileSync(path, 'utf8'), operation === 'syncDirectory' ? 'something new' : 'old');
     },
   );
+});
+
+s('who might read and write the old file still may', async () => {
+  const { path } = folderWith('old');
+  for (const mode of [0o664, 0o600, 0o444]) {
+    chmodSync(path, mode);
+    await writeFileAtomic(disk, path, 'new');
+    assert.is(statSync(path).mode & 0o777, mode);
+  }
 });
 
 s('a failed sync is not repeated', async () => {

@@ -39,6 +39,7 @@ export const CODES = {
   'run-conflict': 'error',
   'copy-unusable': 'warning',
   'dims-differ': 'error',
+  'run-facts-damaged': 'warning',
   'version-dims': 'error',
   'version-conflict': 'error',
   'version-missing': 'warning',

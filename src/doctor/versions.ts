@@ -1,6 +1,8 @@
 /** Checks of model versions: the registry can be read, each run has one version, and runs of one version fit together. */
+import { join } from 'node:path';
 import { someOf } from '../reference/warnings.js';
 import type { Run } from '../runs/discover.js';
+import { isDamaged, RUN_FACTS_FILE } from '../runs/run-facts.js';
 import { command } from '../shell-word.js';
 import type { Group } from './check.js';
 import type { DoctorContext } from './context.js';
@@ -12,6 +14,7 @@ export const versionChecks: Group = {
   checks: {
     'the registry': readable,
     'versions of runs': agree,
+    'what runs say of themselves': said,
     'untagged runs': untagged,
     'dimensions of versions': dimensions,
   },
@@ -52,6 +55,20 @@ function* agree(context: DoctorContext): Iterable<Finding> {
       context.shown(run.directory),
       `is in two versions: the registry says "${tagged}", its embedding_run.json "${own}"`,
       command('firn', 'versions', 'tag-run', run.name, '--version', own, '--force'),
+    );
+  }
+}
+
+/** Where it cannot be read, nobody knows how the run was embedded, and of which version it is. */
+function* said(context: DoctorContext): Iterable<Finding> {
+  for (const run of context.runs()) {
+    const path = join(run.directory, RUN_FACTS_FILE);
+    if (!isDamaged(context.port, path)) continue;
+    yield finding(
+      'run-facts-damaged',
+      context.shown(path),
+      'does not say how the run was embedded: it was cut short or altered',
+      `Put it back from a backup; or move it away, and tag the run: ${command('firn', 'versions', 'tag-run', run.name, '--version', 'VERSION')}.`,
     );
   }
 }
