@@ -280,8 +280,9 @@ export interface ProjectPlaces {
 }
 
 /**
- * Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. FirnError (usage) in a folder
- * inside of a project, unless what is asked of it may be `anywhere`.
+ * Where runs and the registry are: as pipeline.yaml says, or the defaults where there is none. FirnError (usage) where there is
+ * no such folder, and in a folder inside of a project, since finding nothing there would look like an answer; `anywhere` is for
+ * what is named by a path of its own.
  */
 export async function projectPlaces(
   directory: string,

@@ -302,16 +302,22 @@ linked:
   assert.not.ok(project.exists('made'));
 });
 
+/** Its child says through a pipe that it ignores the request to end; only then is its number told. */
+const STAYS = `mkfifo ready
+(trap "" TERM; echo > ready; exec sleep 1000) > log 2>&1 &
+read -r _ < ready
+echo $!
+wait`;
+
 test('what ignores the request to end and has closed its output is killed as well', async () => {
   const abort = new AbortController();
   let pid = 0;
-  await runProgram(['sh', '-c', '(trap "" TERM; while :; do sleep 0.1; done) > log 2>&1 & echo $!; wait'], {
+  await runProgram(['sh', '-c', STAYS], {
     cwd: temporaryFolder(),
     signal: abort.signal,
     onLine(line) {
       pid = Number(line);
-      // By then it ignores it.
-      setTimeout(() => abort.abort(new FirnError('interrupted', 'interrupted')), 300);
+      abort.abort(new FirnError('interrupted', 'interrupted'));
     },
   }).catch(() => undefined);
   assert.ok(pid > 0 && !isRunning(pid));

@@ -24,9 +24,10 @@ export function readRunFacts(port: ReadPort, path: string): { [name: string]: Js
 
 /** Whether there is such a file, and it does not tell what it should: cut short, altered, or no file that can be read. */
 export function isDamaged(port: ReadPort, path: string): boolean {
+  // Most runs have none, and what is not there need not be opened.
+  if (port.stat(path) === undefined) return false;
   const facts = readRunFacts(port, path);
-  if (facts === undefined) return port.stat(path) !== undefined;
-  return facts.version !== undefined && typeof facts.version !== 'string';
+  return facts === undefined || (facts.version !== undefined && typeof facts.version !== 'string');
 }
 
 /** The model version that a run says of itself. */

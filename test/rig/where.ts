@@ -24,7 +24,16 @@ export function programLacks(program: string, ...args: string[]): string | undef
   return status === 0 ? undefined : `${program} cannot do it here: ${stderr.trim().split('\n')[0]}`;
 }
 
-/** Why nothing is refused to this user; undefined where rights count. */
-export function rightsLack(): string | undefined {
-  return process.getuid?.() === 0 ? 'nothing is refused to root' : undefined;
+/** Nobody's user number, as Linux has it. */
+const NOBODY = 65534;
+
+/** Does the work as a user whom rights can refuse something: root lays down its own meanwhile. */
+export async function withoutRights<T>(work: () => Promise<T>): Promise<T> {
+  if (process.geteuid?.() !== 0) return work();
+  process.seteuid?.(NOBODY);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
 }
